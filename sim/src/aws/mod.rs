@@ -1,0 +1,7 @@
+//! Simulated AWS services. Each is an ordinary tokio server that speaks the real wire protocol: it runs on a host
+//! inside a world and, unchanged, on a real localhost port.
+
+#[cfg(feature = "aurora")]
+pub mod aurora;
+#[cfg(feature = "dynamodb")]
+pub mod dynamodb;

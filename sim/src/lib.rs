@@ -1,0 +1,3 @@
+//! Unmodified tokio services in a seeded, faulty, deterministic world.
+
+pub mod aws;

@@ -1,0 +1,2 @@
+//! The `sumzero` command.
+fn main() {}
