@@ -1,0 +1,131 @@
+//! How durations and skews are written in plans: `250ms`, `1m 30s`, `-6s`.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// How far a clock is off, in nanoseconds; negative is behind. Written `+6s` or `-250ms`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Skew(i64);
+
+impl Skew {
+    /// A clock that shows a later time than the true one.
+    pub fn ahead(by: Duration) -> Skew {
+        Skew(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX))
+    }
+
+    /// A clock that shows an earlier time than the true one.
+    pub fn behind(by: Duration) -> Skew {
+        Skew(-Skew::ahead(by).0)
+    }
+
+    /// Nanoseconds, negative when behind.
+    pub fn as_nanos(self) -> i64 {
+        self.0
+    }
+
+    /// The skew without its direction.
+    pub fn magnitude(self) -> Duration {
+        Duration::from_nanos(self.0.unsigned_abs())
+    }
+}
+
+impl fmt::Display for Skew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { '-' } else { '+' };
+        write!(f, "{sign}{}", humantime::format_duration(self.magnitude()))
+    }
+}
+
+impl FromStr for Skew {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Skew, String> {
+        let (behind, magnitude) = match text.as_bytes().first() {
+            Some(b'-') => (true, &text[1..]),
+            Some(b'+') => (false, &text[1..]),
+            _ => (false, text),
+        };
+        let magnitude = humantime::parse_duration(magnitude)
+            .map_err(|error| format!("{text:?} is not a skew such as \"+6s\" or \"-250ms\": {error}"))?;
+        Ok(if behind { Skew::behind(magnitude) } else { Skew::ahead(magnitude) })
+    }
+}
+
+impl Serialize for Skew {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Skew {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Skew, D::Error> {
+        String::deserialize(from)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// For `#[serde(with = "units::duration")]`: a `Duration` written as `1m 30s`.
+pub mod duration {
+    use super::*;
+
+    /// Parses `250ms`, `1m 30s` and the like; a negative one is refused by name.
+    pub fn parse(text: &str) -> Result<Duration, String> {
+        if text.trim_start().starts_with('-') {
+            return Err(format!("{text:?} is negative; a duration is at least 0s"));
+        }
+        humantime::parse_duration(text)
+            .map_err(|error| format!("{text:?} is not a duration such as \"250ms\" or \"1m 30s\": {error}"))
+    }
+
+    /// Writes a duration so that [`parse`] reads it back.
+    pub fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&humantime::format_duration(*duration))
+    }
+
+    /// Reads a duration; the error says what is wrong with the text.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        parse(&String::deserialize(from)?).map_err(de::Error::custom)
+    }
+}
+
+/// For `#[serde(with = "units::optional_duration", default)]`.
+pub mod optional_duration {
+    use super::*;
+
+    /// Writes the duration, if there is one.
+    pub fn serialize<S: Serializer>(duration: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        match duration {
+            Some(duration) => super::duration::serialize(duration, to),
+            None => to.serialize_none(),
+        }
+    }
+
+    /// Reads the duration, if there is one.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        match Option::<String>::deserialize(from)? {
+            Some(text) => duration::parse(&text).map(Some).map_err(de::Error::custom),
+            None => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn skews_read_as_they_are_written() {
+        for text in ["+6s", "-250ms", "+0s", "-1h 30m"] {
+            assert_eq!(text.parse::<Skew>().unwrap().to_string(), text);
+        }
+        assert!("6 parsecs".parse::<Skew>().unwrap_err().contains("not a skew"));
+    }
+
+    #[test]
+    fn a_negative_duration_is_refused_by_name() {
+        assert!(duration::parse("-5s").unwrap_err().contains("negative"));
+        assert_eq!(duration::parse("1m 30s").unwrap(), Duration::from_secs(90));
+    }
+}
