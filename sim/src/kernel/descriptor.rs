@@ -177,25 +177,14 @@ impl Kernel {
         }
     }
 
-    /// Closes every file of the process on this host, as the operating system does for a process that is gone. The
-    /// numbers stay taken until the process's own destructors have closed them.
+    /// Closes the sockets and files of the process on this host, as the operating system does for a process that is gone.
+    /// Their numbers, and what its runtime needs to be taken down, stay until its own destructors have closed them, which
+    /// may be later: whoever shares state with the program keeps some of it alive.
     pub(crate) fn close_all(&mut self, host: HostId) {
         for id in std::mem::take(&mut self.machine_mut(host).open) {
-            self.dispose(id);
-        }
-    }
-
-    /// Frees the numbers that a dead process's destructors left open.
-    pub(crate) fn free_dead(&mut self, host: HostId) {
-        for slot in 0..self.descriptors.fds.len() {
-            let Some(id) = self.descriptors.fds[slot] else { continue };
-            if let Some(File { object: Object::Dead, host: of, .. }) = self.descriptors.get(id)
-                && *of == host
-            {
-                self.descriptors.fds[slot] = None;
-                if self.descriptors.files[id].take().is_some() {
-                    self.descriptors.free_files.push(id);
-                }
+            let object = self.descriptors.get(id).map(|file| &file.object);
+            if matches!(object, Some(Object::Socket(_) | Object::Regular(_))) {
+                self.dispose(id);
             }
         }
     }

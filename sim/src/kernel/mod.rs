@@ -82,15 +82,10 @@ pub(crate) fn with<R>(look: impl FnOnce(&mut Kernel) -> R) -> R {
     KERNEL.with(|kernel| look(kernel.borrow_mut().as_mut().expect("this thread has a world")))
 }
 
-/// Looks at the world of this thread unless the kernel itself is doing so.
-pub(crate) fn try_with(look: impl FnOnce(&mut Kernel)) {
-    KERNEL.with(|kernel| {
-        if let Ok(mut kernel) = kernel.try_borrow_mut()
-            && let Some(kernel) = kernel.as_mut()
-        {
-            look(kernel);
-        }
-    });
+/// Looks at the world of this thread, if there is one and the kernel itself is not looking at it.
+pub(crate) fn try_with<R>(look: impl FnOnce(&mut Kernel) -> R) -> Option<R> {
+    let try_look = |kernel: &RefCell<Option<Kernel>>| kernel.try_borrow_mut().ok()?.as_mut().map(look);
+    KERNEL.try_with(try_look).ok().flatten()
 }
 
 /// Counters of what a world did.

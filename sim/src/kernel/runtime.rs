@@ -160,11 +160,11 @@ impl Process {
     /// Ends the process. Its files must have been closed: what its destructors write goes nowhere.
     pub(crate) fn end(mut self) {
         let Some(runtime) = self.runtime.take() else { return };
-        {
-            let _identity = Identity::assume(self.host);
-            // A destructor that panics must not take the world along; its message was printed by the hook.
-            let _ = std::panic::catch_unwind(AssertUnwindSafe(|| drop(runtime)));
-        }
-        with(|kernel| kernel.free_dead(self.host));
+        let _identity = Identity::assume(self.host);
+        // A destructor that panics must not take the world along; its message was printed by the hook.
+        let _ = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            drop(runtime);
+            drop(self.main);
+        }));
     }
 }
