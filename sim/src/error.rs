@@ -36,7 +36,9 @@ pub enum Error {
         second: String,
     },
     /// A loopback, unspecified, multicast or broadcast address.
-    #[error("the host {host:?} cannot have the address {ip}; give it one that a machine can have, such as 10.0.0.1")]
+    #[error(
+        "the host {host:?} cannot have the address {ip}; give it one that a machine can have, such as 10.0.0.1"
+    )]
     UnusableAddress {
         /// The host.
         host: String,

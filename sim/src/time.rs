@@ -63,7 +63,11 @@ impl fmt::Display for Time {
         if *self == Time::NEVER {
             return f.pad("never");
         }
-        f.pad(&format!("{}.{:09}", self.0 / 1_000_000_000, self.0 % 1_000_000_000))
+        f.pad(&format!(
+            "{}.{:09}",
+            self.0 / 1_000_000_000,
+            self.0 % 1_000_000_000
+        ))
     }
 }
 

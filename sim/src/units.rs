@@ -50,7 +50,11 @@ impl FromStr for Skew {
         };
         let magnitude = humantime::parse_duration(magnitude)
             .map_err(|error| format!("{text:?} is not a skew such as \"+6s\" or \"-250ms\": {error}"))?;
-        Ok(if behind { Skew::behind(magnitude) } else { Skew::ahead(magnitude) })
+        Ok(if behind {
+            Skew::behind(magnitude)
+        } else {
+            Skew::ahead(magnitude)
+        })
     }
 }
 

@@ -11,13 +11,20 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn arguments() -> Arguments {
-    let mut arguments = Arguments { seed: 1, trace: Sink::Off };
+    let mut arguments = Arguments {
+        seed: 1,
+        trace: Sink::Off,
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
-        let value = words.next().unwrap_or_else(|| usage(&format!("{word} needs a value")));
+        let value = words
+            .next()
+            .unwrap_or_else(|| usage(&format!("{word} needs a value")));
         match word.as_str() {
             "--seed" => {
-                arguments.seed = value.parse().unwrap_or_else(|_| usage(&format!("{value:?} is not a seed")));
+                arguments.seed = value
+                    .parse()
+                    .unwrap_or_else(|_| usage(&format!("{value:?} is not a seed")));
             }
             "--trace" => match File::create(&value) {
                 Ok(file) => arguments.trace = Sink::Text(Box::new(BufWriter::new(file))),

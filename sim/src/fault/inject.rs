@@ -120,8 +120,9 @@ impl Simulation {
     pub(crate) fn bites_of(&self, index: u32) -> u64 {
         let planned = &self.plan.faults[index as usize];
         let mut bites = self.bites[index as usize] + with(|kernel| kernel.links.bites(index));
-        let (Fault::ClockOffset { place, .. } | Fault::ClockDrift { place, .. } | Fault::ClockJump { place, .. }) =
-            &planned.fault
+        let (Fault::ClockOffset { place, .. }
+        | Fault::ClockDrift { place, .. }
+        | Fault::ClockJump { place, .. }) = &planned.fault
         else {
             return bites;
         };
@@ -142,7 +143,11 @@ impl Simulation {
         self.bites[index as usize] += u64::from(was_running);
         with(|kernel| {
             let disk_lost = disk == Disk::Lost;
-            let kind = if what == Down::Machine { Kind::Lose { disk_lost } } else { Kind::Kill };
+            let kind = if what == Down::Machine {
+                Kind::Lose { disk_lost }
+            } else {
+                Kind::Kill
+            };
             kernel.record(Some(host), None, &kind);
             let machine = kernel.machine_mut(host);
             if machine.down_by.is_empty() {
@@ -169,7 +174,11 @@ impl Simulation {
             machine.up = machine.down_by.iter().all(|(_, what)| *what == Down::Process);
             machine.down_by.is_empty() && machine.boots_again
         });
-        if boots { self.boot_if_possible(host) } else { Ok(()) }
+        if boots {
+            self.boot_if_possible(host)
+        } else {
+            Ok(())
+        }
     }
 
     /// A host whose oscillator changes its rate has to be told anew when its next timer is due.
@@ -196,11 +205,20 @@ impl Kernel {
 
 fn hosts(place: &str) -> Vec<HostId> {
     // Every name of a plan was checked before it was accepted.
-    with(|kernel| kernel.topology.place(place).map(<[HostId]>::to_vec).unwrap_or_default())
+    with(|kernel| {
+        kernel
+            .topology
+            .place(place)
+            .map(<[HostId]>::to_vec)
+            .unwrap_or_default()
+    })
 }
 
 fn clock_reads(place: &str) -> u64 {
-    hosts(place).into_iter().map(|host| with(|kernel| kernel.machine(host).wall_clock_reads)).sum()
+    hosts(place)
+        .into_iter()
+        .map(|host| with(|kernel| kernel.machine(host).wall_clock_reads))
+        .sum()
 }
 
 /// What a fault does to the links.
@@ -211,22 +229,48 @@ fn effect(fault: &Fault, kernel: &Kernel) -> Option<Effect> {
         Fault::RegionIsolated { region } => {
             let inside = topology.region(region).ok()?;
             let outside = || topology.hosts().filter(|host| !inside.contains(host));
-            let ways = inside.iter().flat_map(|&a| outside().flat_map(move |b| [(a, b), (b, a)]));
+            let ways = inside
+                .iter()
+                .flat_map(|&a| outside().flat_map(move |b| [(a, b), (b, a)]));
             Effect::Cut { ways: ways.collect() }
         }
-        Fault::Partition { from, to, one_way } => Effect::Cut { ways: ways(from, to, *one_way)? },
-        Fault::NetworkLatency { from, to, delay, jitter, one_way } => {
-            Effect::Slow { ways: ways(from, to, *one_way)?, delay: *delay, jitter: *jitter }
-        }
-        Fault::NetworkPacketLoss { from, to, loss_percent, one_way } => {
-            Effect::Lossy { ways: ways(from, to, *one_way)?, loss: loss_percent / 100.0 }
-        }
-        Fault::NetworkBandwidth { from, to, bytes_per_second, one_way } => {
-            Effect::Narrow { ways: ways(from, to, *one_way)?, bytes_per_second: *bytes_per_second }
-        }
-        Fault::NetworkBlackholePort { place, port, traffic } => {
-            Effect::Hole { hosts: topology.place(place).ok()?.to_vec(), port: *port, traffic: *traffic }
-        }
+        Fault::Partition { from, to, one_way } => Effect::Cut {
+            ways: ways(from, to, *one_way)?,
+        },
+        Fault::NetworkLatency {
+            from,
+            to,
+            delay,
+            jitter,
+            one_way,
+        } => Effect::Slow {
+            ways: ways(from, to, *one_way)?,
+            delay: *delay,
+            jitter: *jitter,
+        },
+        Fault::NetworkPacketLoss {
+            from,
+            to,
+            loss_percent,
+            one_way,
+        } => Effect::Lossy {
+            ways: ways(from, to, *one_way)?,
+            loss: loss_percent / 100.0,
+        },
+        Fault::NetworkBandwidth {
+            from,
+            to,
+            bytes_per_second,
+            one_way,
+        } => Effect::Narrow {
+            ways: ways(from, to, *one_way)?,
+            bytes_per_second: *bytes_per_second,
+        },
+        Fault::NetworkBlackholePort { place, port, traffic } => Effect::Hole {
+            hosts: topology.place(place).ok()?.to_vec(),
+            port: *port,
+            traffic: *traffic,
+        },
         _ => return None,
     })
 }

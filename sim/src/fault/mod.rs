@@ -161,17 +161,28 @@ pub enum Fault {
 impl Fault {
     /// A partition between two places, both ways.
     pub fn partition(from: impl Into<String>, to: impl Into<String>) -> Fault {
-        Fault::Partition { from: from.into(), to: to.into(), one_way: false }
+        Fault::Partition {
+            from: from.into(),
+            to: to.into(),
+            one_way: false,
+        }
     }
 
     /// Packets from one place to another are lost; those that come back get through.
     pub fn partition_one_way(from: impl Into<String>, to: impl Into<String>) -> Fault {
-        Fault::Partition { from: from.into(), to: to.into(), one_way: true }
+        Fault::Partition {
+            from: from.into(),
+            to: to.into(),
+            one_way: true,
+        }
     }
 
     /// The loss of a whole Region, disks kept.
     pub fn region_loss(region: impl Into<String>) -> Fault {
-        Fault::RegionLoss { region: region.into(), disk: Disk::Kept }
+        Fault::RegionLoss {
+            region: region.into(),
+            disk: Disk::Kept,
+        }
     }
 
     /// The kill of a process.
@@ -186,22 +197,35 @@ impl Fault {
 
     /// The loss of a machine.
     pub fn machine_loss(place: impl Into<String>, disk: Disk) -> Fault {
-        Fault::MachineLoss { place: place.into(), disk }
+        Fault::MachineLoss {
+            place: place.into(),
+            disk,
+        }
     }
 
     /// A wall clock that is off for a while.
     pub fn clock_offset(place: impl Into<String>, by: Skew) -> Fault {
-        Fault::ClockOffset { place: place.into(), by }
+        Fault::ClockOffset {
+            place: place.into(),
+            by,
+        }
     }
 
     /// A wall clock that is stepped.
     pub fn clock_jump(place: impl Into<String>, by: Skew) -> Fault {
-        Fault::ClockJump { place: place.into(), by }
+        Fault::ClockJump {
+            place: place.into(),
+            by,
+        }
     }
 
     /// This fault, setting in at `at` after the world begins, without an end.
     pub fn at(self, at: Duration) -> PlannedFault {
-        PlannedFault { at, lasting: None, fault: self }
+        PlannedFault {
+            at,
+            lasting: None,
+            fault: self,
+        }
     }
 
     /// Whether it is over as soon as it has happened, so that it cannot last.
@@ -212,7 +236,12 @@ impl Fault {
     /// Checks every name and every value.
     pub(crate) fn check(&self, topology: &Topology) -> Result<(), Error> {
         let wrong = |field: &'static str, value: String, range: &'static str| {
-            Err(Error::OutOfRange { what: self.to_string(), field, value, range })
+            Err(Error::OutOfRange {
+                what: self.to_string(),
+                field,
+                value,
+                range,
+            })
         };
         let longest = Duration::from_secs(600);
         match self {
@@ -222,7 +251,13 @@ impl Fault {
             Fault::Partition { from, to, .. } | Fault::ConnectionReset { from, to } => {
                 self.ways(topology, from, to, false)?;
             }
-            Fault::NetworkLatency { from, to, delay, jitter, .. } => {
+            Fault::NetworkLatency {
+                from,
+                to,
+                delay,
+                jitter,
+                ..
+            } => {
                 self.ways(topology, from, to, false)?;
                 for (field, value) in [("delay", delay), ("jitter", jitter)] {
                     if *value > longest {
@@ -230,13 +265,23 @@ impl Fault {
                     }
                 }
             }
-            Fault::NetworkPacketLoss { from, to, loss_percent, .. } => {
+            Fault::NetworkPacketLoss {
+                from,
+                to,
+                loss_percent,
+                ..
+            } => {
                 self.ways(topology, from, to, false)?;
                 if !(0.0..=99.0).contains(loss_percent) {
                     return wrong("loss_percent", loss_percent.to_string(), "0 to 99");
                 }
             }
-            Fault::NetworkBandwidth { from, to, bytes_per_second, .. } => {
+            Fault::NetworkBandwidth {
+                from,
+                to,
+                bytes_per_second,
+                ..
+            } => {
                 self.ways(topology, from, to, false)?;
                 if *bytes_per_second == 0 {
                     return wrong("bytes_per_second", "0".to_owned(), "1 or more");
@@ -306,30 +351,64 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let arrow = |one_way: &bool| if *one_way { "->" } else { "<->" };
         let time = humantime::format_duration;
-        let disk_lost = |disk: &Disk| if *disk == Disk::Lost { ", with its disk" } else { "" };
+        let disk_lost = |disk: &Disk| {
+            if *disk == Disk::Lost {
+                ", with its disk"
+            } else {
+                ""
+            }
+        };
         match self {
             Fault::RegionLoss { region, disk } => write!(f, "Region {region} lost{}", disk_lost(disk)),
             Fault::RegionIsolated { region } => write!(f, "Region {region} isolated"),
             Fault::Partition { from, to, one_way } => {
                 write!(f, "partition {from} {} {to}", arrow(one_way))
             }
-            Fault::NetworkLatency { from, to, delay, jitter, one_way } => write!(
+            Fault::NetworkLatency {
+                from,
+                to,
+                delay,
+                jitter,
+                one_way,
+            } => write!(
                 f,
                 "latency {from} {} {to}: +{}, jitter +{}",
                 arrow(one_way),
                 time(*delay),
                 time(*jitter)
             ),
-            Fault::NetworkPacketLoss { from, to, loss_percent, one_way } => {
+            Fault::NetworkPacketLoss {
+                from,
+                to,
+                loss_percent,
+                one_way,
+            } => {
                 write!(f, "packet loss {from} {} {to}: {loss_percent} %", arrow(one_way))
             }
-            Fault::NetworkBandwidth { from, to, bytes_per_second, one_way } => {
-                write!(f, "bandwidth {from} {} {to}: {bytes_per_second} B/s", arrow(one_way))
+            Fault::NetworkBandwidth {
+                from,
+                to,
+                bytes_per_second,
+                one_way,
+            } => {
+                write!(
+                    f,
+                    "bandwidth {from} {} {to}: {bytes_per_second} B/s",
+                    arrow(one_way)
+                )
             }
-            Fault::NetworkBlackholePort { place, port, traffic: Traffic::Ingress } => {
+            Fault::NetworkBlackholePort {
+                place,
+                port,
+                traffic: Traffic::Ingress,
+            } => {
                 write!(f, "black hole: packets to port {port} of {place}")
             }
-            Fault::NetworkBlackholePort { place, port, traffic: Traffic::Egress } => {
+            Fault::NetworkBlackholePort {
+                place,
+                port,
+                traffic: Traffic::Egress,
+            } => {
                 write!(f, "black hole: packets from {place} to port {port}")
             }
             Fault::ConnectionReset { from, to } => write!(f, "connections reset {from} <-> {to}"),

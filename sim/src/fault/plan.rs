@@ -17,7 +17,11 @@ pub struct PlannedFault {
     #[serde(with = "units::duration")]
     pub at: Duration,
     /// How long it lasts; none is to the end of the world. Instant faults have none.
-    #[serde(with = "units::optional_duration", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        with = "units::optional_duration",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     pub lasting: Option<Duration>,
     /// What goes wrong.
     pub fault: Fault,
@@ -26,7 +30,10 @@ pub struct PlannedFault {
 impl PlannedFault {
     /// The same fault, ending this long after it set in.
     pub fn lasting(self, duration: Duration) -> PlannedFault {
-        PlannedFault { lasting: Some(duration), ..self }
+        PlannedFault {
+            lasting: Some(duration),
+            ..self
+        }
     }
 
     pub(crate) fn check(&self, topology: &Topology) -> Result<(), Error> {
@@ -60,14 +67,18 @@ impl Plan {
     /// Writes the plan as JSON, one fault a line, so that plans can be compared and edited by hand.
     pub fn to_json(&self) -> String {
         let faults = self.faults.iter().map(|fault| {
-            serde_json::to_string(fault).expect("a fault is a tree of strings and numbers, which JSON can hold")
+            serde_json::to_string(fault)
+                .expect("a fault is a tree of strings and numbers, which JSON can hold")
         });
         format!("[\n  {}\n]\n", faults.collect::<Vec<_>>().join(",\n  "))
     }
 
     pub(crate) fn check(&self, topology: &Topology) -> Result<(), Error> {
         for (index, planned) in self.faults.iter().enumerate() {
-            planned.check(topology).map_err(|source| Error::Fault { index, source: Box::new(source) })?;
+            planned.check(topology).map_err(|source| Error::Fault {
+                index,
+                source: Box::new(source),
+            })?;
         }
         Ok(())
     }

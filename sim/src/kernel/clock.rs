@@ -29,7 +29,12 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn new() -> Clock {
-        Clock { ticked_nanos: UPTIME_NANOS, ticked_at: Time::ZERO, drift_ppm: 0, wall_offset_nanos: 0 }
+        Clock {
+            ticked_nanos: UPTIME_NANOS,
+            ticked_at: Time::ZERO,
+            drift_ppm: 0,
+            wall_offset_nanos: 0,
+        }
     }
 
     /// Nanoseconds on the monotonic clock.
@@ -54,7 +59,8 @@ impl Clock {
         }
         let target = u128::from(self.monotonic_nanos(now)) + wait.as_nanos();
         let rate = (1_000_000 + i128::from(self.drift_ppm)) as u128;
-        let mut at = Time::from_nanos((u128::from(now.as_nanos()) + wait.as_nanos() * 1_000_000 / rate) as u64);
+        let mut at =
+            Time::from_nanos((u128::from(now.as_nanos()) + wait.as_nanos() * 1_000_000 / rate) as u64);
         // The division rounds down; waking early would make the host spin on a timer that is not due yet.
         while u128::from(self.monotonic_nanos(at)) < target {
             at = at + Duration::from_nanos(1);

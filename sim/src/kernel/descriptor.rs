@@ -39,7 +39,9 @@ struct Watcher {
 
 pub(crate) enum Object {
     Epoll(Epoll),
-    Event { count: u64 },
+    Event {
+        count: u64,
+    },
     Socket(Socket),
     Regular(OpenFile),
     /// `/dev/urandom`.
@@ -103,7 +105,13 @@ impl Kernel {
     /// Opens a file in the running process.
     pub(crate) fn open(&mut self, object: Object, nonblocking: bool) -> c_int {
         let host = self.running();
-        let file = File { host, references: 1, nonblocking, watchers: Vec::new(), object };
+        let file = File {
+            host,
+            references: 1,
+            nonblocking,
+            watchers: Vec::new(),
+            object,
+        };
         let id = match self.descriptors.free_files.pop() {
             Some(id) => {
                 self.descriptors.files[id] = Some(file);
@@ -122,14 +130,20 @@ impl Kernel {
     pub(crate) fn file(&self, fd: c_int) -> Result<FileId, c_int> {
         let id = self.descriptors.file(fd).ok_or(libc::EBADF)?;
         match self.descriptors.get(id) {
-            Some(File { object: Object::Dead, .. }) | None => Err(libc::EBADF),
+            Some(File {
+                object: Object::Dead, ..
+            })
+            | None => Err(libc::EBADF),
             Some(_) => Ok(id),
         }
     }
 
     pub(crate) fn object(&mut self, fd: c_int) -> Result<&mut Object, c_int> {
         let id = self.file(fd)?;
-        self.descriptors.get_mut(id).map(|file| &mut file.object).ok_or(libc::EBADF)
+        self.descriptors
+            .get_mut(id)
+            .map(|file| &mut file.object)
+            .ok_or(libc::EBADF)
     }
 
     pub(crate) fn duplicate(&mut self, fd: c_int) -> Result<c_int, c_int> {
@@ -143,7 +157,9 @@ impl Kernel {
     pub(crate) fn close(&mut self, fd: c_int) -> Result<(), c_int> {
         let id = self.descriptors.file(fd).ok_or(libc::EBADF)?;
         self.descriptors.fds[Descriptors::slot(fd)] = None;
-        let Some(file) = self.descriptors.get_mut(id) else { return Err(libc::EBADF) };
+        let Some(file) = self.descriptors.get_mut(id) else {
+            return Err(libc::EBADF);
+        };
         file.references -= 1;
         if file.references == 0 {
             self.dispose(id);
@@ -155,11 +171,17 @@ impl Kernel {
 
     /// Does what closing the last descriptor of a file does, except freeing its number.
     fn dispose(&mut self, id: FileId) {
-        let Some(file) = self.descriptors.get_mut(id) else { return };
+        let Some(file) = self.descriptors.get_mut(id) else {
+            return;
+        };
         let host = file.host;
         let object = std::mem::replace(&mut file.object, Object::Dead);
         for watcher in std::mem::take(&mut file.watchers) {
-            if let Some(File { object: Object::Epoll(epoll), .. }) = self.descriptors.get_mut(watcher.epoll) {
+            if let Some(File {
+                object: Object::Epoll(epoll),
+                ..
+            }) = self.descriptors.get_mut(watcher.epoll)
+            {
                 epoll.interests.remove(&watcher.fd);
             }
         }
@@ -203,7 +225,11 @@ impl Kernel {
             return Ok(());
         }
         let file = self.file(fd)?;
-        let Some(File { object: Object::Epoll(set), .. }) = self.descriptors.get_mut(epoll) else {
+        let Some(File {
+            object: Object::Epoll(set),
+            ..
+        }) = self.descriptors.get_mut(epoll)
+        else {
             return Err(libc::EINVAL);
         };
         let known = set.interests.contains_key(&fd);
@@ -213,12 +239,21 @@ impl Kernel {
             (libc::EPOLL_CTL_DEL, true) => {
                 set.interests.remove(&fd);
                 if let Some(file) = self.descriptors.get_mut(file) {
-                    file.watchers.retain(|watcher| (watcher.epoll, watcher.fd) != (epoll, fd));
+                    file.watchers
+                        .retain(|watcher| (watcher.epoll, watcher.fd) != (epoll, fd));
                 }
                 return Ok(());
             }
             (libc::EPOLL_CTL_ADD, false) => {
-                set.interests.insert(fd, Interest { file, events, data, queued: false });
+                set.interests.insert(
+                    fd,
+                    Interest {
+                        file,
+                        events,
+                        data,
+                        queued: false,
+                    },
+                );
                 if let Some(file) = self.descriptors.get_mut(file) {
                     file.watchers.push(Watcher { epoll, fd });
                 }
@@ -240,16 +275,26 @@ impl Kernel {
 
     /// Tells every epoll set that watches this file that something changed: an edge.
     pub(crate) fn notify(&mut self, file: FileId, changed: u32) {
-        let Some(watchers) = self.descriptors.get_mut(file).map(|file| std::mem::take(&mut file.watchers)) else {
+        let Some(watchers) = self
+            .descriptors
+            .get_mut(file)
+            .map(|file| std::mem::take(&mut file.watchers))
+        else {
             return;
         };
         for watcher in &watchers {
-            let Some(File { object: Object::Epoll(set), host, .. }) = self.descriptors.get_mut(watcher.epoll)
+            let Some(File {
+                object: Object::Epoll(set),
+                host,
+                ..
+            }) = self.descriptors.get_mut(watcher.epoll)
             else {
                 continue;
             };
             let host = *host;
-            let Some(interest) = set.interests.get_mut(&watcher.fd) else { continue };
+            let Some(interest) = set.interests.get_mut(&watcher.fd) else {
+                continue;
+            };
             if changed & (interest.events | ALWAYS) != 0 {
                 if !interest.queued {
                     interest.queued = true;
@@ -273,24 +318,37 @@ impl Kernel {
         let mut filled = 0;
         let mut level_triggered = Vec::new();
         while filled < into.len() {
-            let Some(File { object: Object::Epoll(set), .. }) = self.descriptors.get_mut(epoll) else {
+            let Some(File {
+                object: Object::Epoll(set),
+                ..
+            }) = self.descriptors.get_mut(epoll)
+            else {
                 return Err(libc::EINVAL);
             };
             let Some(fd) = set.ready.pop_front() else { break };
             // A number closed since it was queued has no interest, or another file's, which is queued by itself.
-            let Some(interest) = set.interests.get_mut(&fd).filter(|interest| interest.queued) else { continue };
+            let Some(interest) = set.interests.get_mut(&fd).filter(|interest| interest.queued) else {
+                continue;
+            };
             interest.queued = false;
             let (file, events, data) = (interest.file, interest.events, interest.data);
             let ready = self.readiness(file) & (events | ALWAYS);
             if ready != 0 {
-                into[filled] = libc::epoll_event { events: ready, u64: data };
+                into[filled] = libc::epoll_event {
+                    events: ready,
+                    u64: data,
+                };
                 filled += 1;
                 if events & libc::EPOLLET as u32 == 0 {
                     level_triggered.push(fd);
                 }
             }
         }
-        if let Some(File { object: Object::Epoll(set), .. }) = self.descriptors.get_mut(epoll) {
+        if let Some(File {
+            object: Object::Epoll(set),
+            ..
+        }) = self.descriptors.get_mut(epoll)
+        {
             for fd in level_triggered {
                 if let Some(interest) = set.interests.get_mut(&fd)
                     && !std::mem::replace(&mut interest.queued, true)
@@ -304,7 +362,9 @@ impl Kernel {
 
     /// What epoll would say of a file at this moment.
     pub(crate) fn readiness(&self, file: FileId) -> u32 {
-        let Some(file) = self.descriptors.get(file) else { return 0 };
+        let Some(file) = self.descriptors.get(file) else {
+            return 0;
+        };
         match &file.object {
             Object::Event { count: 0 } => libc::EPOLLOUT as u32,
             Object::Event { .. } => (libc::EPOLLIN | libc::EPOLLOUT) as u32,

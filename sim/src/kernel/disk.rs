@@ -33,8 +33,15 @@ pub(crate) struct Drive {
 
 impl Default for Drive {
     fn default() -> Drive {
-        let names = DIRECTORIES.iter().map(|path| ((*path).to_owned(), Entry::Directory)).collect();
-        Drive { names, nodes: BTreeMap::new(), made: 0 }
+        let names = DIRECTORIES
+            .iter()
+            .map(|path| ((*path).to_owned(), Entry::Directory))
+            .collect();
+        Drive {
+            names,
+            nodes: BTreeMap::new(),
+            made: 0,
+        }
     }
 }
 
@@ -95,17 +102,29 @@ impl Drive {
 
     pub(crate) fn facts(&self, entry: Entry) -> Facts {
         match entry {
-            Entry::Directory => Facts { directory: true, length: 0, inode: 1 },
+            Entry::Directory => Facts {
+                directory: true,
+                length: 0,
+                inode: 1,
+            },
             Entry::File(inode) => {
                 let length = self.nodes.get(&inode).map_or(0, |node| node.content.len() as u64);
-                Facts { directory: false, length, inode: inode + 1 }
+                Facts {
+                    directory: false,
+                    length,
+                    inode: inode + 1,
+                }
             }
         }
     }
 
     /// The names directly below a directory, in order.
     pub(crate) fn list(&self, directory: &str) -> Vec<(String, Entry)> {
-        let prefix = if directory == "/" { "/".to_owned() } else { format!("{directory}/") };
+        let prefix = if directory == "/" {
+            "/".to_owned()
+        } else {
+            format!("{directory}/")
+        };
         self.names
             .range(prefix.clone()..)
             .take_while(|(path, _)| path.starts_with(&prefix))
@@ -115,7 +134,9 @@ impl Drive {
     }
 
     fn parent_exists(&self, path: &str) -> bool {
-        let parent = path.rsplit_once('/').map_or("/", |(parent, _)| if parent.is_empty() { "/" } else { parent });
+        let parent = path
+            .rsplit_once('/')
+            .map_or("/", |(parent, _)| if parent.is_empty() { "/" } else { parent });
         self.entry(parent) == Some(Entry::Directory)
     }
 
@@ -168,7 +189,11 @@ impl Drive {
             _ => {}
         }
         let below = format!("{from}/");
-        let moved: Vec<String> = self.names.range(below.clone()..).map(|(path, _)| path.clone()).collect();
+        let moved: Vec<String> = self
+            .names
+            .range(below.clone()..)
+            .map(|(path, _)| path.clone())
+            .collect();
         for path in moved.into_iter().take_while(|path| path.starts_with(&below)) {
             if let Some(entry) = self.names.remove(&path) {
                 self.names.insert(format!("{to}/{}", &path[below.len()..]), entry);
@@ -206,7 +231,14 @@ impl Drive {
             node.resize(0);
         }
         let append = flags & libc::O_APPEND != 0;
-        Ok(OpenFile { path: path.to_owned(), inode, position: 0, append, readable, writable })
+        Ok(OpenFile {
+            path: path.to_owned(),
+            inode,
+            position: 0,
+            append,
+            readable,
+            writable,
+        })
     }
 
     /// The machine lost power: what was not synced is gone.
@@ -250,7 +282,10 @@ impl Kernel {
             if for_reading {
                 return Ok(None);
             }
-            self.violate(format!("open {path:?} for writing, which is not on the host's disk"), Breach::RealFile);
+            self.violate(
+                format!("open {path:?} for writing, which is not on the host's disk"),
+                Breach::RealFile,
+            );
             return Err(libc::EROFS);
         }
         let file = self.drive().open(&path, flags)?;
@@ -264,7 +299,11 @@ impl Kernel {
             return Err(libc::EBADF);
         };
         let inode = open.inode.ok_or(libc::EISDIR)?;
-        let node = self.machines[host.index()].drive.nodes.get_mut(&inode).ok_or(libc::EIO)?;
+        let node = self.machines[host.index()]
+            .drive
+            .nodes
+            .get_mut(&inode)
+            .ok_or(libc::EIO)?;
         Ok((open, node))
     }
 
@@ -286,7 +325,11 @@ impl Kernel {
             return Err(libc::EBADF);
         }
         // Linux appends even where an offset is given.
-        let offset = if open.append { node.content.len() } else { usize::try_from(offset).map_err(|_| libc::EINVAL)? };
+        let offset = if open.append {
+            node.content.len()
+        } else {
+            usize::try_from(offset).map_err(|_| libc::EINVAL)?
+        };
         let end = offset.checked_add(from.len()).ok_or(libc::EFBIG)?;
         if node.content.len() < end {
             node.resize(end);
@@ -305,7 +348,11 @@ impl Kernel {
 
     pub(crate) fn write_file(&mut self, fd: c_int, from: &[u8]) -> Result<usize, c_int> {
         let (open, node) = self.open_regular(fd)?;
-        let position = if open.append { node.content.len() as u64 } else { open.position };
+        let position = if open.append {
+            node.content.len() as u64
+        } else {
+            open.position
+        };
         let length = self.write_file_at(fd, from, position as i64)?;
         self.open_regular(fd)?.0.position = position + length as u64;
         Ok(length)
@@ -319,7 +366,9 @@ impl Kernel {
             libc::SEEK_END => node.content.len() as i64,
             _ => return Err(libc::EINVAL),
         };
-        let position = base.checked_add(offset).and_then(|position| u64::try_from(position).ok());
+        let position = base
+            .checked_add(offset)
+            .and_then(|position| u64::try_from(position).ok());
         open.position = position.ok_or(libc::EINVAL)?;
         Ok(open.position)
     }
@@ -351,7 +400,11 @@ impl Kernel {
 
     pub(crate) fn file_facts(&mut self, fd: c_int) -> Result<Facts, c_int> {
         let Object::Regular(open) = self.object(fd)? else {
-            return Ok(Facts { directory: false, length: 0, inode: 0 });
+            return Ok(Facts {
+                directory: false,
+                length: 0,
+                inode: 0,
+            });
         };
         let entry = open.inode.map_or(Entry::Directory, Entry::File);
         Ok(self.drive().facts(entry))

@@ -14,7 +14,9 @@
 //! child processes and no limits on memory.
 
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
-compile_error!("sumzero-sim simulates Linux's calls by defining them: it runs on Linux, on x86-64 and aarch64, only");
+compile_error!(
+    "sumzero-sim simulates Linux's calls by defining them: it runs on Linux, on x86-64 and aarch64, only"
+);
 
 mod calls;
 mod clock;
@@ -134,7 +136,10 @@ struct PollState {
 
 impl Kernel {
     pub(crate) fn new(seed: Seed, topology: Topology, links: Links, trace: Trace) -> Kernel {
-        let machines = topology.hosts().map(|host| Machine::new(seed, topology.name(host))).collect();
+        let machines = topology
+            .hosts()
+            .map(|host| Machine::new(seed, topology.name(host)))
+            .collect();
         Kernel {
             now: Time::ZERO,
             topology,
@@ -219,7 +224,13 @@ impl Kernel {
 
     pub(crate) fn record(&mut self, host: Option<HostId>, peer: Option<HostId>, kind: &Kind) -> u64 {
         let host = host.map(|host| (host, self.machine(host).clock.wall_nanos(self.now)));
-        self.trace.record(&Happening { at: self.now, host, peer, cause: self.cause, kind })
+        self.trace.record(&Happening {
+            at: self.now,
+            host,
+            peer,
+            cause: self.cause,
+            kind,
+        })
     }
 
     /// Has a host run soon: something arrived for it.
@@ -246,7 +257,12 @@ impl Kernel {
     pub(crate) fn violate(&mut self, call: String, breach: Breach) {
         if self.violation.is_none() {
             let host = self.topology.name(self.running()).to_string();
-            self.violation = Some(Violation { host, at: self.now, call, breach });
+            self.violation = Some(Violation {
+                host,
+                at: self.now,
+                call,
+                breach,
+            });
         }
         self.poll.stuck = true;
     }
@@ -292,7 +308,10 @@ impl Kernel {
         if ready == 0 && timeout_ms != 0 {
             let host = self.running();
             self.poll.deadline = match u64::try_from(timeout_ms) {
-                Ok(timeout_ms) => self.machine(host).clock.after(self.now, Duration::from_millis(timeout_ms)),
+                Ok(timeout_ms) => self
+                    .machine(host)
+                    .clock
+                    .after(self.now, Duration::from_millis(timeout_ms)),
                 Err(_) => Time::NEVER,
             };
             self.poll.idle = true;

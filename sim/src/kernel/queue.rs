@@ -18,13 +18,27 @@ pub(crate) enum Action {
     /// The RST that answers a SYN reaches the client's machine.
     RefusalArrives { connection: ConnectionId },
     /// The bytes up to `upto` that `from` sent reach the other machine.
-    Arrives { connection: ConnectionId, from: Side, upto: u64, fin: bool, epoch: u32 },
+    Arrives {
+        connection: ConnectionId,
+        from: Side,
+        upto: u64,
+        fin: bool,
+        epoch: u32,
+    },
     /// The retransmission timer of `side` runs out.
-    Retransmit { connection: ConnectionId, side: Side, epoch: u32 },
+    Retransmit {
+        connection: ConnectionId,
+        side: Side,
+        epoch: u32,
+    },
     /// `side`, whose program waits for room, learns what the other machine has received.
     Acknowledged { connection: ConnectionId, side: Side },
     /// `side` learns that the other program has read, so that there is room to send.
-    WindowOpens { connection: ConnectionId, side: Side, attempt: u32 },
+    WindowOpens {
+        connection: ConnectionId,
+        side: Side,
+        attempt: u32,
+    },
     /// A RST reaches `side`.
     ResetArrives { connection: ConnectionId, side: Side },
     /// The keepalive timer of `side` runs out.
@@ -77,7 +91,12 @@ impl Queue {
         // What never happens takes no room.
         if at < Time::NEVER {
             self.scheduled += 1;
-            self.heap.push(Reverse(Scheduled { at, order: self.scheduled, cause, action }));
+            self.heap.push(Reverse(Scheduled {
+                at,
+                order: self.scheduled,
+                cause,
+                action,
+            }));
         }
     }
 

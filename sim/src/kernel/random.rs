@@ -72,7 +72,10 @@ mod tests {
         };
         assert_eq!(draws("workload"), draws("workload"));
         assert_ne!(draws("workload"), draws("fault"));
-        assert_ne!(Seed(7).stream("fault").next_u64(), Seed(8).stream("fault").next_u64());
+        assert_ne!(
+            Seed(7).stream("fault").next_u64(),
+            Seed(8).stream("fault").next_u64()
+        );
     }
 
     #[test]

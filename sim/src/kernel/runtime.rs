@@ -20,7 +20,8 @@ use crate::trace::Kind;
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a host runs, made anew for each of its processes.
-pub(crate) type HostProgram = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), Failure>>>> + Send + Sync>;
+pub(crate) type HostProgram =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), Failure>>>> + Send + Sync>;
 
 /// How a program ended by itself.
 #[derive(Debug)]
@@ -122,12 +123,18 @@ impl Process {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let program = program.clone();
         let main = runtime.spawn(OnWorldsThread(async move { program().await }));
-        Ok(Process { host, runtime: Some(runtime), main })
+        Ok(Process {
+            host,
+            runtime: Some(runtime),
+            main,
+        })
     }
 
     /// Runs everything that can run at this instant; answers when the host's next timer is due.
     pub(crate) fn run(&mut self) -> Time {
-        let Some(runtime) = &self.runtime else { return Time::NEVER };
+        let Some(runtime) = &self.runtime else {
+            return Time::NEVER;
+        };
         let _identity = Identity::assume(self.host);
         runtime.block_on(poll_fn(|context| {
             if with(|kernel| kernel.poll.idle || kernel.poll.stuck) {
@@ -159,7 +166,9 @@ impl Process {
 
     /// Ends the process. Its files must have been closed: what its destructors write goes nowhere.
     pub(crate) fn end(mut self) {
-        let Some(runtime) = self.runtime.take() else { return };
+        let Some(runtime) = self.runtime.take() else {
+            return;
+        };
         let _identity = Identity::assume(self.host);
         // A destructor that panics must not take the world along; its message was printed by the hook.
         let _ = std::panic::catch_unwind(AssertUnwindSafe(|| {

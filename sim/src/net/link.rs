@@ -30,7 +30,12 @@ pub struct Link {
 impl Link {
     /// A loss-free link of this one-way delay, without jitter and without a limit on bandwidth.
     pub const fn delay(delay: Duration) -> Link {
-        Link { delay, jitter: Duration::ZERO, loss: 0.0, bandwidth: None }
+        Link {
+            delay,
+            jitter: Duration::ZERO,
+            loss: 0.0,
+            bandwidth: None,
+        }
     }
 
     /// With up to this much added to the delay of each message.
@@ -45,12 +50,20 @@ impl Link {
 
     /// With this many bytes a second.
     pub const fn bandwidth(self, bytes_per_second: u64) -> Link {
-        Link { bandwidth: Some(bytes_per_second), ..self }
+        Link {
+            bandwidth: Some(bytes_per_second),
+            ..self
+        }
     }
 
     pub(crate) fn check(&self, name: &str) -> Result<(), Error> {
         let wrong = |field: &'static str, value: String, range: &'static str| {
-            Err(Error::OutOfRange { what: name.to_owned(), field, value, range })
+            Err(Error::OutOfRange {
+                what: name.to_owned(),
+                field,
+                value,
+                range,
+            })
         };
         if !(0.0..=1.0).contains(&self.loss) {
             return wrong("loss", self.loss.to_string(), "0 to 1");
@@ -96,11 +109,27 @@ pub enum Traffic {
 /// What a fault does to the links, while it lasts.
 #[derive(Clone, Debug)]
 pub(crate) enum Effect {
-    Cut { ways: Vec<(HostId, HostId)> },
-    Slow { ways: Vec<(HostId, HostId)>, delay: Duration, jitter: Duration },
-    Lossy { ways: Vec<(HostId, HostId)>, loss: f64 },
-    Narrow { ways: Vec<(HostId, HostId)>, bytes_per_second: u64 },
-    Hole { hosts: Vec<HostId>, port: u16, traffic: Traffic },
+    Cut {
+        ways: Vec<(HostId, HostId)>,
+    },
+    Slow {
+        ways: Vec<(HostId, HostId)>,
+        delay: Duration,
+        jitter: Duration,
+    },
+    Lossy {
+        ways: Vec<(HostId, HostId)>,
+        loss: f64,
+    },
+    Narrow {
+        ways: Vec<(HostId, HostId)>,
+        bytes_per_second: u64,
+    },
+    Hole {
+        hosts: Vec<HostId>,
+        port: u16,
+        traffic: Traffic,
+    },
 }
 
 /// One direction between two hosts, as it is now.
@@ -137,7 +166,11 @@ pub(crate) struct Route {
 
 impl Route {
     fn stream(self, seed: Seed, names: &[Arc<str>]) -> Box<Stream> {
-        Box::new(seed.stream(&format!("net/{}->{}", names[self.from.index()], names[self.to.index()])))
+        Box::new(seed.stream(&format!(
+            "net/{}->{}",
+            names[self.from.index()],
+            names[self.to.index()]
+        )))
     }
 }
 
@@ -162,7 +195,14 @@ impl Links {
                 });
             }
         }
-        let mut links = Links { ways, hosts, effects: Vec::new(), bites: Vec::new(), seed, names: topology.names() };
+        let mut links = Links {
+            ways,
+            hosts,
+            effects: Vec::new(),
+            bites: Vec::new(),
+            seed,
+            names: topology.names(),
+        };
         for (a, b, link) in overrides {
             link.check(&format!("the link between {a} and {b}"))?;
             for &from in topology.place(a)? {
@@ -272,7 +312,9 @@ impl Links {
         }
         let mut flight = way.now.delay;
         if !way.now.jitter.is_zero() || way.now.loss > 0.0 {
-            let stream = way.stream.get_or_insert_with(|| route.stream(self.seed, &self.names));
+            let stream = way
+                .stream
+                .get_or_insert_with(|| route.stream(self.seed, &self.names));
             flight += Duration::from_nanos(stream.below(way.now.jitter.as_nanos() as u64 + 1));
             if way.now.loss > 0.0 {
                 flight += loss_delay(stream, way.now.loss, bytes, round_trip);
@@ -293,7 +335,9 @@ impl Links {
             return false;
         }
         let loss = way.now.loss;
-        way.stream.get_or_insert_with(|| route.stream(self.seed, &self.names)).chance(loss)
+        way.stream
+            .get_or_insert_with(|| route.stream(self.seed, &self.names))
+            .chance(loss)
     }
 
     /// The delay there and back, without jitter.

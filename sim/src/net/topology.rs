@@ -56,12 +56,16 @@ impl Topology {
         for (index, site) in sites.iter().enumerate() {
             let id = HostId::new(index);
             if kinds.insert(site.name.clone(), "host").is_some() {
-                return Err(Error::DuplicateName { name: site.name.to_string() });
+                return Err(Error::DuplicateName {
+                    name: site.name.to_string(),
+                });
             }
             for (name, kind) in [(&site.zone, "zone"), (&site.region, "Region")] {
                 match kinds.insert(name.clone(), kind) {
                     Some(other) if other != kind => {
-                        return Err(Error::DuplicateName { name: name.to_string() });
+                        return Err(Error::DuplicateName {
+                            name: name.to_string(),
+                        });
                     }
                     _ => places.entry(name.clone()).or_default().push(id),
                 }
@@ -72,7 +76,10 @@ impl Topology {
             }
             if let Some(ip) = site.ip {
                 if ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast() {
-                    return Err(Error::UnusableAddress { host: site.name.to_string(), ip });
+                    return Err(Error::UnusableAddress {
+                        host: site.name.to_string(),
+                        ip,
+                    });
                 }
                 if let Some(first) = by_ip.insert(ip, id) {
                     return Err(Error::DuplicateAddress {
@@ -87,7 +94,10 @@ impl Topology {
         let mut ips = Vec::with_capacity(sites.len());
         for (index, site) in sites.iter().enumerate() {
             let ip = site.ip.unwrap_or_else(|| {
-                let region = regions.iter().position(|region| *region == site.region).unwrap_or(0);
+                let region = regions
+                    .iter()
+                    .position(|region| *region == site.region)
+                    .unwrap_or(0);
                 let mut number = index as u32 + 1;
                 loop {
                     let ip = Ipv4Addr::from(0x0a00_0000 | ((region as u32 & 0xff) << 16) | (number & 0xffff));
@@ -100,7 +110,12 @@ impl Topology {
             by_ip.insert(ip, HostId::new(index));
             ips.push(ip);
         }
-        Ok(Topology { sites, ips, by_ip, places })
+        Ok(Topology {
+            sites,
+            ips,
+            by_ip,
+            places,
+        })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -138,10 +153,13 @@ impl Topology {
 
     /// The hosts that the name of a host, a zone or a Region stands for; `*` is all of them.
     pub(crate) fn place(&self, name: &str) -> Result<&[HostId], Error> {
-        self.places.get(name).map(Vec::as_slice).ok_or_else(|| Error::UnknownPlace {
-            name: name.to_owned(),
-            nearest: nearest(name, self.places.keys()),
-        })
+        self.places
+            .get(name)
+            .map(Vec::as_slice)
+            .ok_or_else(|| Error::UnknownPlace {
+                name: name.to_owned(),
+                nearest: nearest(name, self.places.keys()),
+            })
     }
 
     /// The hosts of a place that must be a Region.
@@ -150,17 +168,22 @@ impl Topology {
             return self.place(name);
         }
         let regions: Vec<_> = self.sites.iter().map(|site| site.region.clone()).collect();
-        Err(Error::UnknownRegion { name: name.to_owned(), nearest: nearest(name, regions.iter()) })
+        Err(Error::UnknownRegion {
+            name: name.to_owned(),
+            nearest: nearest(name, regions.iter()),
+        })
     }
 
     /// The one host of this name.
     pub(crate) fn host(&self, name: &str) -> Result<HostId, Error> {
-        self.sites.iter().position(|site| &*site.name == name).map(HostId::new).ok_or_else(|| {
-            Error::UnknownHost {
+        self.sites
+            .iter()
+            .position(|site| &*site.name == name)
+            .map(HostId::new)
+            .ok_or_else(|| Error::UnknownHost {
                 name: name.to_owned(),
                 nearest: nearest(name, self.sites.iter().map(|site| &site.name)),
-            }
-        })
+            })
     }
 }
 

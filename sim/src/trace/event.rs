@@ -166,7 +166,8 @@ impl Kind {
     pub(crate) fn words(&self) -> [u64; 5] {
         use xxhash_rust::xxh3::xxh3_64;
         let text = |text: &str| xxh3_64(text.as_bytes());
-        let address = |address: &SocketAddrV4| (u64::from(address.ip().to_bits()) << 16) | u64::from(address.port());
+        let address =
+            |address: &SocketAddrV4| (u64::from(address.ip().to_bits()) << 16) | u64::from(address.port());
         match self {
             Kind::Boot { incarnation } => [1, u64::from(*incarnation), 0, 0, 0],
             Kind::Exit { ok } => [2, u64::from(*ok), 0, 0, 0],
@@ -176,21 +177,28 @@ impl Kind {
             Kind::Resume => [6, 0, 0, 0, 0],
             Kind::Wake { timer } => [7, u64::from(*timer), 0, 0, 0],
             Kind::Listen { address: on } => [8, address(on), 0, 0, 0],
-            Kind::Syn { connection, to, attempt } => {
-                [9, u64::from(*connection), address(to), u64::from(*attempt), 0]
-            }
+            Kind::Syn {
+                connection,
+                to,
+                attempt,
+            } => [9, u64::from(*connection), address(to), u64::from(*attempt), 0],
             Kind::Established { connection } => [10, u64::from(*connection), 0, 0, 0],
             Kind::Refused { connection } => [11, u64::from(*connection), 0, 0, 0],
-            Kind::Send { connection, bytes, digest, fin } => {
-                [12, u64::from(*connection), *bytes, *digest, u64::from(*fin)]
-            }
+            Kind::Send {
+                connection,
+                bytes,
+                digest,
+                fin,
+            } => [12, u64::from(*connection), *bytes, *digest, u64::from(*fin)],
             Kind::Lost { connection } => [13, u64::from(*connection), 0, 0, 0],
             Kind::Retransmit { connection, attempt } => {
                 [14, u64::from(*connection), u64::from(*attempt), 0, 0]
             }
-            Kind::Deliver { connection, bytes, fin } => {
-                [15, u64::from(*connection), *bytes, u64::from(*fin), 0]
-            }
+            Kind::Deliver {
+                connection,
+                bytes,
+                fin,
+            } => [15, u64::from(*connection), *bytes, u64::from(*fin), 0],
             Kind::Reset { connection } => [16, u64::from(*connection), 0, 0, 0],
             Kind::TimedOut { connection } => [17, u64::from(*connection), 0, 0, 0],
             Kind::Close { connection } => [18, u64::from(*connection), 0, 0, 0],
@@ -218,18 +226,39 @@ impl fmt::Display for Kind {
             Kind::Wake { timer: true } => write!(f, "wakes: a timer is due"),
             Kind::Wake { timer: false } => write!(f, "wakes: something arrived"),
             Kind::Listen { address } => write!(f, "listens on {address}"),
-            Kind::Syn { connection, to, attempt: 0 } => write!(f, "#{connection} connects to {to}"),
-            Kind::Syn { connection, to, attempt } => {
+            Kind::Syn {
+                connection,
+                to,
+                attempt: 0,
+            } => write!(f, "#{connection} connects to {to}"),
+            Kind::Syn {
+                connection,
+                to,
+                attempt,
+            } => {
                 write!(f, "#{connection} connects to {to}, SYN retry {attempt}")
             }
             Kind::Established { connection } => write!(f, "#{connection} established"),
             Kind::Refused { connection } => write!(f, "#{connection} refused"),
-            Kind::Send { connection, bytes, digest, fin } => {
-                write!(f, "#{connection} sends {bytes} B{} (xxh3 {digest:016x})", with_fin(fin))
+            Kind::Send {
+                connection,
+                bytes,
+                digest,
+                fin,
+            } => {
+                write!(
+                    f,
+                    "#{connection} sends {bytes} B{} (xxh3 {digest:016x})",
+                    with_fin(fin)
+                )
             }
             Kind::Lost { connection } => write!(f, "#{connection} loses what it sent"),
             Kind::Retransmit { connection, attempt } => write!(f, "#{connection} retransmits, try {attempt}"),
-            Kind::Deliver { connection, bytes, fin } => {
+            Kind::Deliver {
+                connection,
+                bytes,
+                fin,
+            } => {
                 write!(f, "#{connection} receives {bytes} B{}", with_fin(fin))
             }
             Kind::Reset { connection } => write!(f, "#{connection} is reset"),
@@ -247,7 +276,12 @@ impl fmt::Display for Kind {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:>16} {:>7} <- {:<7} ", self.at, self.id, self.cause)?;
-        write!(f, "{:<16} {}", self.host.as_deref().unwrap_or("(world)"), self.kind)?;
+        write!(
+            f,
+            "{:<16} {}",
+            self.host.as_deref().unwrap_or("(world)"),
+            self.kind
+        )?;
         if let Some(peer) = &self.peer {
             write!(f, " [{peer}]")?;
         }
@@ -255,7 +289,12 @@ impl fmt::Display for Event {
             let truth = crate::kernel::EPOCH.as_nanos() as i64 + self.at.as_nanos() as i64;
             let skew = clock_nanos - truth;
             if skew != 0 {
-                write!(f, " (clock {}{:.6} s)", if skew < 0 { '-' } else { '+' }, skew.unsigned_abs() as f64 / 1e9)?;
+                write!(
+                    f,
+                    " (clock {}{:.6} s)",
+                    if skew < 0 { '-' } else { '+' },
+                    skew.unsigned_abs() as f64 / 1e9
+                )?;
             }
         }
         Ok(())

@@ -76,7 +76,14 @@ pub(crate) struct Happening<'a> {
 impl Trace {
     pub(crate) fn new(seed: u64, names: Vec<Arc<str>>, sink: Sink) -> Trace {
         let hash = xxh3_64_with_seed(b"sumzero trace 1", seed);
-        Trace { hash, count: 0, names, sink, kept: Vec::new(), failed: None }
+        Trace {
+            hash,
+            count: 0,
+            names,
+            sink,
+            kept: Vec::new(),
+            failed: None,
+        }
     }
 
     /// Adds an event and answers its number.
@@ -88,7 +95,18 @@ impl Trace {
         };
         let peer = happening.peer.map_or(0, |peer| peer.index() as u64 + 1);
         let [a, b, c, d, e] = happening.kind.words();
-        let words = [happening.at.as_nanos(), host, clock_nanos as u64, happening.cause, peer, a, b, c, d, e];
+        let words = [
+            happening.at.as_nanos(),
+            host,
+            clock_nanos as u64,
+            happening.cause,
+            peer,
+            a,
+            b,
+            c,
+            d,
+            e,
+        ];
         let mut bytes = [0; 80];
         for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
             place.copy_from_slice(&word.to_le_bytes());
@@ -119,9 +137,9 @@ impl Trace {
                 Ok(())
             }
             Sink::Text(to) => writeln!(to, "{event}"),
-            Sink::JsonLines(to) => {
-                serde_json::to_writer(&mut *to, &event).map_err(Into::into).and_then(|()| writeln!(to))
-            }
+            Sink::JsonLines(to) => serde_json::to_writer(&mut *to, &event)
+                .map_err(Into::into)
+                .and_then(|()| writeln!(to)),
         };
         if let Err(error) = written {
             self.failed.get_or_insert(error);

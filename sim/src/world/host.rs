@@ -64,17 +64,26 @@ impl Host {
 
     /// The Region in which it stands.
     pub fn region(self, region: impl Into<Arc<str>>) -> Host {
-        Host { region: region.into(), ..self }
+        Host {
+            region: region.into(),
+            ..self
+        }
     }
 
     /// The availability zone in which it stands. Without one: `REGION-az1`.
     pub fn zone(self, zone: impl Into<Arc<str>>) -> Host {
-        Host { zone: Some(zone.into()), ..self }
+        Host {
+            zone: Some(zone.into()),
+            ..self
+        }
     }
 
     /// Its address. Without one: 10.REGION.0.HOST, by the order in which they were added.
     pub fn ip(self, ip: impl Into<Ipv4Addr>) -> Host {
-        Host { ip: Some(ip.into()), ..self }
+        Host {
+            ip: Some(ip.into()),
+            ..self
+        }
     }
 
     /// The program: called once for each process of this host, so again after a restart. When its future ends, so does the
@@ -89,23 +98,40 @@ impl Host {
             let running = program();
             Box::pin(async move { running.await.into_result() })
         });
-        Host { program: Some(program), ..self }
+        Host {
+            program: Some(program),
+            ..self
+        }
     }
 
     /// Starts the program again this long after it ended, however it ended, as a service manager would. Without this an
     /// ended program stays ended.
     pub fn restarts_after(self, pause: Duration) -> Host {
-        Host { restarts_after: Some(pause), ..self }
+        Host {
+            restarts_after: Some(pause),
+            ..self
+        }
     }
 
     pub(super) fn site(&self) -> Site {
-        let zone = self.zone.clone().unwrap_or_else(|| format!("{}-az1", self.region).into());
-        Site { name: self.name.clone(), ip: self.ip, region: self.region.clone(), zone }
+        let zone = self
+            .zone
+            .clone()
+            .unwrap_or_else(|| format!("{}-az1", self.region).into());
+        Site {
+            name: self.name.clone(),
+            ip: self.ip,
+            region: self.region.clone(),
+            zone,
+        }
     }
 }
 
 impl std::fmt::Debug for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Host").field("name", &self.name).field("region", &self.region).finish_non_exhaustive()
+        f.debug_struct("Host")
+            .field("name", &self.name)
+            .field("region", &self.region)
+            .finish_non_exhaustive()
     }
 }

@@ -55,7 +55,10 @@ impl World {
 
     /// Adds a host whose program [`run_until_done`](World::run_until_done) waits for.
     pub fn client(mut self, host: Host) -> World {
-        self.hosts.push(Host { is_client: true, ..host });
+        self.hosts.push(Host {
+            is_client: true,
+            ..host
+        });
         self
     }
 
@@ -117,7 +120,9 @@ impl World {
         self.plan.check(&topology)?;
         let links = Links::new(&topology, self.seed, &self.links)?;
         if let Some(host) = self.hosts.iter().find(|host| host.program.is_none()) {
-            return Err(Error::NoProgram { host: host.name.to_string() });
+            return Err(Error::NoProgram {
+                host: host.name.to_string(),
+            });
         }
         warm_up();
         let progress = Arc::new(Progress::default());
@@ -144,7 +149,10 @@ impl World {
             .name(format!("world-{}", seed.0))
             .stack_size(STACK_BYTES)
             .spawn(world)
-            .map_err(|source| Error::System { doing: "starting the world's thread", source })?;
+            .map_err(|source| Error::System {
+                doing: "starting the world's thread",
+                source,
+            })?;
         let answered = match budget {
             // The world itself looks at its budget between activations; this is for one that never comes back.
             Some(budget) => answer.recv_timeout(budget + Duration::from_secs(1)),

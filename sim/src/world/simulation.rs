@@ -109,8 +109,10 @@ impl Simulation {
 
     /// Adds a fault to the plan; its time counts from the world's beginning, and is now if that has passed.
     pub fn inject(&mut self, fault: PlannedFault) -> Result<(), Error> {
-        with(|kernel| fault.check(&kernel.topology))
-            .map_err(|source| Error::Fault { index: self.plan.faults.len(), source: Box::new(source) })?;
+        with(|kernel| fault.check(&kernel.topology)).map_err(|source| Error::Fault {
+            index: self.plan.faults.len(),
+            source: Box::new(source),
+        })?;
         self.plan_fault(fault);
         Ok(())
     }
@@ -121,7 +123,9 @@ impl Simulation {
             let starts = Time::from(fault.at).max(kernel.now);
             kernel.queue.push(starts, 0, Action::FaultStarts { index });
             if let Some(lasting) = fault.lasting {
-                kernel.queue.push(starts + lasting, 0, Action::FaultEnds { index });
+                kernel
+                    .queue
+                    .push(starts + lasting, 0, Action::FaultEnds { index });
             }
         });
         self.plan.faults.push(fault);
@@ -148,12 +152,21 @@ impl Simulation {
         if unfinished.is_empty() {
             return Ok(());
         }
-        Err(Error::Unfinished { unfinished, at: with(|kernel| kernel.now) })
+        Err(Error::Unfinished {
+            unfinished,
+            at: with(|kernel| kernel.now),
+        })
     }
 
     fn unfinished(&self) -> impl Iterator<Item = &str> {
-        let clients = self.hosts.iter().zip(&self.states).filter(|(host, _)| host.is_client);
-        clients.filter(|(_, state)| **state == HostState::Running).map(|(host, _)| &*host.name)
+        let clients = self
+            .hosts
+            .iter()
+            .zip(&self.states)
+            .filter(|(host, _)| host.is_client);
+        clients
+            .filter(|(_, state)| **state == HostState::Running)
+            .map(|(host, _)| &*host.name)
     }
 
     /// The loop: run whoever can run, then jump to the next thing that happens.
@@ -242,7 +255,11 @@ impl Simulation {
         if self.steps.is_multiple_of(STEPS_BETWEEN_BUDGET_CHECKS) && self.started.elapsed() > budget {
             let host = self.progress.host.load(Ordering::Relaxed) as usize;
             let host = self.hosts[host].name.to_string();
-            return Err(Error::OverBudget { host, at: with(|kernel| kernel.now), budget });
+            return Err(Error::OverBudget {
+                host,
+                at: with(|kernel| kernel.now),
+                budget,
+            });
         }
         Ok(())
     }
@@ -251,15 +268,21 @@ impl Simulation {
         let spec = &self.hosts[host.index()];
         let (name, restarts_after) = (spec.name.to_string(), spec.restarts_after);
         let at = with(|kernel| {
-            kernel.record(Some(host), None, &Kind::Exit { ok: matches!(ended, Ended::Well) });
+            kernel.record(
+                Some(host),
+                None,
+                &Kind::Exit {
+                    ok: matches!(ended, Ended::Well),
+                },
+            );
             kernel.now
         });
         self.end_process(host);
         self.states[host.index()] = match &ended {
             Ended::Well => HostState::Ended,
-            Ended::Failed(message) | Ended::Panicked(message) => {
-                HostState::Failed { message: message.clone() }
-            }
+            Ended::Failed(message) | Ended::Panicked(message) => HostState::Failed {
+                message: message.clone(),
+            },
         };
         match (restarts_after, ended) {
             (Some(pause), _) => {
@@ -268,8 +291,16 @@ impl Simulation {
                 Ok(())
             }
             (None, Ended::Well) => Ok(()),
-            (None, Ended::Failed(message)) => Err(Error::Program { host: name, at, message }),
-            (None, Ended::Panicked(message)) => Err(Error::Panicked { host: name, at, message }),
+            (None, Ended::Failed(message)) => Err(Error::Program {
+                host: name,
+                at,
+                message,
+            }),
+            (None, Ended::Panicked(message)) => Err(Error::Panicked {
+                host: name,
+                at,
+                message,
+            }),
         }
     }
 
@@ -279,7 +310,10 @@ impl Simulation {
 
     /// Starts a host's program, which runs before time moves on.
     fn boot(&mut self, host: HostId) -> Result<(), Error> {
-        let program = self.hosts[host.index()].program.as_ref().expect("World::run checked it");
+        let program = self.hosts[host.index()]
+            .program
+            .as_ref()
+            .expect("World::run checked it");
         with(|kernel| {
             let machine = kernel.machine_mut(host);
             machine.incarnation += 1;
@@ -287,8 +321,10 @@ impl Simulation {
             let cause = kernel.record(Some(host), None, &Kind::Boot { incarnation });
             kernel.caused_by(cause, |kernel| kernel.wake(host));
         });
-        let process = Process::boot(host, program)
-            .map_err(|source| Error::System { doing: "starting a host's runtime", source })?;
+        let process = Process::boot(host, program).map_err(|source| Error::System {
+            doing: "starting a host's runtime",
+            source,
+        })?;
         self.processes[host.index()] = Some(process);
         self.states[host.index()] = HostState::Running;
         Ok(())
@@ -296,7 +332,11 @@ impl Simulation {
 
     pub(crate) fn boot_if_possible(&mut self, host: HostId) -> Result<(), Error> {
         let free = with(|kernel| kernel.machine(host).down_by.is_empty());
-        if free && !self.is_running(host) { self.boot(host) } else { Ok(()) }
+        if free && !self.is_running(host) {
+            self.boot(host)
+        } else {
+            Ok(())
+        }
     }
 
     /// Ends a host's process: its files are closed as the operating system would close them, then its memory goes.
@@ -321,14 +361,32 @@ impl Simulation {
             bites: self.bites_of(index),
         });
         let faults = faults.collect();
-        let (finished_at, trace_hash, events, stats) =
-            with(|kernel| (kernel.now, kernel.trace.hash(), kernel.trace.count(), kernel.stats));
+        let (finished_at, trace_hash, events, stats) = with(|kernel| {
+            (
+                kernel.now,
+                kernel.trace.hash(),
+                kernel.trace.count(),
+                kernel.stats,
+            )
+        });
         let trace = with(|kernel| kernel.trace.finish());
         for index in 0..self.processes.len() {
             self.end_process(HostId::new(index));
         }
-        let trace = trace.map_err(|source| Error::System { doing: "writing the trace", source })?;
-        Ok(Outcome { seed: self.seed.0, finished_at, trace_hash, events, stats, faults, hosts, trace })
+        let trace = trace.map_err(|source| Error::System {
+            doing: "writing the trace",
+            source,
+        })?;
+        Ok(Outcome {
+            seed: self.seed.0,
+            finished_at,
+            trace_hash,
+            events,
+            stats,
+            faults,
+            hosts,
+            trace,
+        })
     }
 }
 
@@ -343,7 +401,10 @@ impl Drop for Simulation {
 
 impl std::fmt::Debug for Simulation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Simulation").field("seed", &self.seed).field("now", &self.now()).finish_non_exhaustive()
+        f.debug_struct("Simulation")
+            .field("seed", &self.seed)
+            .field("now", &self.now())
+            .finish_non_exhaustive()
     }
 }
 
@@ -361,7 +422,9 @@ impl Kernel {
         let machine = self.machine_mut(host);
         let cause = machine.woken_by.take().unwrap_or(0);
         let timer = std::mem::take(&mut machine.timer_fired);
-        let wake = self.caused_by(cause, |kernel| kernel.record(Some(host), None, &Kind::Wake { timer }));
+        let wake = self.caused_by(cause, |kernel| {
+            kernel.record(Some(host), None, &Kind::Wake { timer })
+        });
         self.machine_mut(host).last_wake = wake;
         self.set_cause(wake);
     }
@@ -373,12 +436,26 @@ impl Kernel {
             Action::SynArrives { connection } => self.syn_arrives(connection),
             Action::SynAckArrives { connection } => self.syn_ack_arrives(connection),
             Action::RefusalArrives { connection } => self.refusal_arrives(connection),
-            Action::Arrives { connection, from, upto, fin, epoch } => {
+            Action::Arrives {
+                connection,
+                from,
+                upto,
+                fin,
+                epoch,
+            } => {
                 self.arrives(connection, from, upto, fin, epoch);
             }
-            Action::Retransmit { connection, side, epoch } => self.retransmit(connection, side, epoch),
+            Action::Retransmit {
+                connection,
+                side,
+                epoch,
+            } => self.retransmit(connection, side, epoch),
             Action::Acknowledged { connection, side } => self.acknowledged(connection, side),
-            Action::WindowOpens { connection, side, attempt } => {
+            Action::WindowOpens {
+                connection,
+                side,
+                attempt,
+            } => {
                 self.announce_window(connection, side, attempt);
             }
             Action::ResetArrives { connection, side } => self.reset_arrives(connection, side),

@@ -35,7 +35,11 @@ fn control(fd: c_int, command: c_int, argument: usize) -> c_int {
     if command == libc::F_GETFD {
         // Destructors ask this before they close, and may run after their process, or their world, is gone.
         let known = try_with(|kernel| kernel.descriptors.file(fd).is_some()).unwrap_or(true);
-        return if known { libc::FD_CLOEXEC } else { failed(libc::EBADF) };
+        return if known {
+            libc::FD_CLOEXEC
+        } else {
+            failed(libc::EBADF)
+        };
     }
     answer!(with(|kernel| {
         let file = kernel.file(fd)?;
@@ -108,7 +112,10 @@ impl Kernel {
 
     fn readable_bytes(&mut self, fd: c_int) -> Result<c_int, c_int> {
         match self.object(fd)? {
-            Object::Socket(Socket { state: SocketState::Stream { connection, side }, .. }) => {
+            Object::Socket(Socket {
+                state: SocketState::Stream { connection, side },
+                ..
+            }) => {
                 let (connection, side) = (*connection, *side);
                 let connection = self.connection(connection).ok_or(libc::ENOTCONN)?;
                 Ok(c_int::try_from(connection.pipes[side.other().index()].readable()).unwrap_or(c_int::MAX))

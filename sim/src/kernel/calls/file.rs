@@ -105,7 +105,11 @@ unsafe fn write_facts(into: *mut libc::stat, facts: &Facts) {
     // SAFETY: a stat is all integers, for which zeros are a value; the caller vouches for the pointer.
     unsafe {
         let mut stat: libc::stat = std::mem::zeroed();
-        stat.st_mode = if facts.directory { libc::S_IFDIR | 0o755 } else { libc::S_IFREG | 0o644 };
+        stat.st_mode = if facts.directory {
+            libc::S_IFDIR | 0o755
+        } else {
+            libc::S_IFREG | 0o644
+        };
         stat.st_nlink = 1;
         stat.st_size = facts.length as off_t;
         stat.st_ino = facts.inode;
@@ -186,7 +190,8 @@ unsafe extern "C" fn statx(
     // SAFETY: a statx is all integers, for which zeros are a value; the pointer is the caller's.
     unsafe {
         let mut statx: libc::statx = std::mem::zeroed();
-        statx.stx_mask = libc::STATX_TYPE | libc::STATX_MODE | libc::STATX_SIZE | libc::STATX_INO | libc::STATX_NLINK;
+        statx.stx_mask =
+            libc::STATX_TYPE | libc::STATX_MODE | libc::STATX_SIZE | libc::STATX_INO | libc::STATX_NLINK;
         statx.stx_mode = if facts.directory { 0o040_755 } else { 0o100_644 };
         statx.stx_nlink = 1;
         statx.stx_size = facts.length;
@@ -207,17 +212,24 @@ unsafe fn change(
 ) -> c_int {
     // SAFETY: the caller vouches for the path.
     let path = unsafe { text(path) };
-    answer!(path.and_then(|path| with(|kernel| {
-        let path = normal(path);
-        match act(kernel, &path) {
-            Err(libc::ENOENT) if std::ffi::CString::new(path.as_str()).is_ok_and(|real| exists(&real)) => {
-                kernel.violate(format!("{call} {path:?}, which is not on the host's disk"), Breach::RealFile);
-                Err(libc::EROFS)
+    answer!(
+        path.and_then(|path| with(|kernel| {
+            let path = normal(path);
+            match act(kernel, &path) {
+                Err(libc::ENOENT)
+                    if std::ffi::CString::new(path.as_str()).is_ok_and(|real| exists(&real)) =>
+                {
+                    kernel.violate(
+                        format!("{call} {path:?}, which is not on the host's disk"),
+                        Breach::RealFile,
+                    );
+                    Err(libc::EROFS)
+                }
+                outcome => outcome,
             }
-            outcome => outcome,
-        }
-    }))
-    .map(|()| 0))
+        }))
+        .map(|()| 0)
+    )
 }
 
 /// Whether the real machine has this path.

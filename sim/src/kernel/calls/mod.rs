@@ -48,7 +48,10 @@ struct Next {
 
 impl Next {
     const fn new(name: &'static CStr) -> Next {
-        Next { name, address: AtomicPtr::new(std::ptr::null_mut()) }
+        Next {
+            name,
+            address: AtomicPtr::new(std::ptr::null_mut()),
+        }
     }
 
     fn address(&self) -> *mut c_void {

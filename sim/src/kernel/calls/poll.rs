@@ -91,7 +91,9 @@ unsafe extern "C" fn epoll_wait(
             system_call!(libc::SYS_epoll_pwait, epoll, events, events_max, timeout_ms, 0, 8) as c_int
         };
     }
-    let Ok(length @ 1..) = usize::try_from(events_max) else { return failed(libc::EINVAL) };
+    let Ok(length @ 1..) = usize::try_from(events_max) else {
+        return failed(libc::EINVAL);
+    };
     // SAFETY: the caller's buffer, which libc's contract says is valid for `events_max` events.
     let into = unsafe { slice::from_raw_parts_mut(events, length) };
     match with(|kernel| kernel.poll(epoll, timeout_ms, into)) {
@@ -120,14 +122,31 @@ unsafe extern "C" fn epoll_pwait(
         return unsafe { epoll_wait(epoll, events, events_max, timeout_ms) };
     }
     // SAFETY: the caller's arguments, passed on.
-    unsafe { system_call!(libc::SYS_epoll_pwait, epoll, events, events_max, timeout_ms, mask, 8) as c_int }
+    unsafe {
+        system_call!(
+            libc::SYS_epoll_pwait,
+            epoll,
+            events,
+            events_max,
+            timeout_ms,
+            mask,
+            8
+        ) as c_int
+    }
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn eventfd(initial: c_uint, flags: c_int) -> c_int {
     if on_host() {
         let nonblocking = flags & libc::EFD_NONBLOCK != 0;
-        return with(|kernel| kernel.open(Object::Event { count: u64::from(initial) }, nonblocking));
+        return with(|kernel| {
+            kernel.open(
+                Object::Event {
+                    count: u64::from(initial),
+                },
+                nonblocking,
+            )
+        });
     }
     // SAFETY: this call takes no pointers.
     unsafe { system_call!(libc::SYS_eventfd2, initial, flags) as c_int }
@@ -147,12 +166,20 @@ unsafe extern "C" fn poll(fds: *mut libc::pollfd, count: libc::nfds_t, timeout_m
                 tv_sec: i64::from(timeout_ms.max(0) / 1000),
                 tv_nsec: i64::from(timeout_ms.max(0) % 1000) * 1_000_000,
             };
-            let wait = if timeout_ms < 0 { std::ptr::null() } else { &raw const wait };
+            let wait = if timeout_ms < 0 {
+                std::ptr::null()
+            } else {
+                &raw const wait
+            };
             system_call!(libc::SYS_ppoll, fds, count, wait, std::ptr::null::<c_void>(), 8) as c_int
         };
     }
     // SAFETY: the caller's buffer, which libc's contract says is valid for `count` entries.
-    let fds = if count == 0 { &mut [] } else { unsafe { slice::from_raw_parts_mut(fds, count as usize) } };
+    let fds = if count == 0 {
+        &mut []
+    } else {
+        unsafe { slice::from_raw_parts_mut(fds, count as usize) }
+    };
     let ready = with(|kernel| {
         let mut ready = 0;
         for entry in fds.iter_mut() {
@@ -177,5 +204,11 @@ pub(super) fn check() -> Result<(), Error> {
     let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
     // SAFETY: the descriptor was opened by the line before and is nobody else's.
     unsafe { libc::close(fd) };
-    if is_simulated(fd) { Ok(()) } else { Err(Error::NotInterposed { call: "epoll_create1" }) }
+    if is_simulated(fd) {
+        Ok(())
+    } else {
+        Err(Error::NotInterposed {
+            call: "epoll_create1",
+        })
+    }
 }

@@ -32,7 +32,11 @@ unsafe extern "C" fn getentropy(into: *mut c_void, length: usize) -> c_int {
         return answer!(Err::<c_int, _>(libc::EIO));
     }
     // SAFETY: the caller's arguments, passed on.
-    if unsafe { getrandom(into, length, 0) } == length as isize { 0 } else { -1 }
+    if unsafe { getrandom(into, length, 0) } == length as isize {
+        0
+    } else {
+        -1
+    }
 }
 
 #[unsafe(no_mangle)]

@@ -28,7 +28,10 @@ unsafe fn read_address(address: *const sockaddr, length: socklen_t) -> Result<So
     if c_int::from(v4.sin_family) != libc::AF_INET {
         return Err(libc::EAFNOSUPPORT);
     }
-    Ok(SocketAddrV4::new(Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr)), u16::from_be(v4.sin_port)))
+    Ok(SocketAddrV4::new(
+        Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr)),
+        u16::from_be(v4.sin_port),
+    ))
 }
 
 /// Writes an IPv4 address, cut short where the caller has no room, and its full length.
@@ -42,7 +45,9 @@ unsafe fn write_address(into: *mut sockaddr, length: *mut socklen_t, address: So
     let v4 = libc::sockaddr_in {
         sin_family: libc::AF_INET as libc::sa_family_t,
         sin_port: address.port().to_be(),
-        sin_addr: libc::in_addr { s_addr: address.ip().to_bits().to_be() },
+        sin_addr: libc::in_addr {
+            s_addr: address.ip().to_bits().to_be(),
+        },
         sin_zero: [0; 8],
     };
     let full = size_of::<libc::sockaddr_in>();
@@ -64,7 +69,10 @@ extern "C" fn socket(family: c_int, kind: c_int, protocol: c_int) -> c_int {
     let plain = kind & !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC);
     match (family, plain) {
         (libc::AF_INET, libc::SOCK_STREAM) => with(|kernel| {
-            let socket = Socket { state: SocketState::Fresh, options: Options::default() };
+            let socket = Socket {
+                state: SocketState::Fresh,
+                options: Options::default(),
+            };
             kernel.open(Object::Socket(socket), nonblocking)
         }),
         // As on a machine whose IPv6 is off; programs know how to fall back.
@@ -103,11 +111,14 @@ unsafe extern "C" fn bind(fd: c_int, address: *const sockaddr, length: socklen_t
     }
     // SAFETY: the caller's arguments, passed on.
     let address = unsafe { read_address(address, length) };
-    answer!(address.and_then(|address| with(|kernel| {
-        let file = kernel.file(fd)?;
-        kernel.tcp_bind(file, address)
-    }))
-    .map(|()| 0))
+    answer!(
+        address
+            .and_then(|address| with(|kernel| {
+                let file = kernel.file(fd)?;
+                kernel.tcp_bind(file, address)
+            }))
+            .map(|()| 0)
+    )
 }
 
 #[unsafe(no_mangle)]
@@ -116,11 +127,13 @@ extern "C" fn listen(fd: c_int, backlog: c_int) -> c_int {
         // SAFETY: this call takes no pointers.
         return unsafe { system_call!(libc::SYS_listen, fd, backlog) as c_int };
     }
-    answer!(with(|kernel| {
-        let file = kernel.file(fd)?;
-        kernel.tcp_listen(file, backlog)
-    })
-    .map(|()| 0))
+    answer!(
+        with(|kernel| {
+            let file = kernel.file(fd)?;
+            kernel.tcp_listen(file, backlog)
+        })
+        .map(|()| 0)
+    )
 }
 
 /// # Safety
@@ -137,7 +150,10 @@ unsafe extern "C" fn connect(fd: c_int, address: *const sockaddr, length: sockle
         with(|kernel| {
             let file = kernel.file(fd)?;
             if kernel.descriptors.get(file).is_some_and(|file| !file.nonblocking) {
-                kernel.violate(format!("connect to {address} on a blocking socket"), Breach::Blocking);
+                kernel.violate(
+                    format!("connect to {address} on a blocking socket"),
+                    Breach::Blocking,
+                );
                 return Err(libc::ENETUNREACH);
             }
             kernel.tcp_connect(file, address)
@@ -295,9 +311,16 @@ impl Kernel {
         linger_seconds: c_int,
     ) -> Result<(), c_int> {
         let file = self.file(fd)?;
-        let Object::Socket(Socket { options, .. }) = self.object(fd)? else { return Err(libc::ENOTSOCK) };
+        let Object::Socket(Socket { options, .. }) = self.object(fd)? else {
+            return Err(libc::ENOTSOCK);
+        };
         let on = number != 0;
-        let positive = || u32::try_from(number).ok().filter(|number| *number > 0).ok_or(libc::EINVAL);
+        let positive = || {
+            u32::try_from(number)
+                .ok()
+                .filter(|number| *number > 0)
+                .ok_or(libc::EINVAL)
+        };
         let seconds = || positive().map(|number| Duration::from_secs(u64::from(number)));
         match (level, name) {
             (libc::SOL_SOCKET, libc::SO_REUSEADDR) => options.reuse_address = on,
@@ -315,7 +338,10 @@ impl Kernel {
                     Duration::from_millis(u64::try_from(number).map_err(|_| libc::EINVAL)?);
             }
             // What changes nothing that is simulated: type of service, SO_REUSEPORT with one listener, SO_MARK and such.
-            (libc::SOL_SOCKET, libc::SO_REUSEPORT | libc::SO_BROADCAST | libc::SO_PRIORITY | libc::SO_MARK)
+            (
+                libc::SOL_SOCKET,
+                libc::SO_REUSEPORT | libc::SO_BROADCAST | libc::SO_PRIORITY | libc::SO_MARK,
+            )
             | (libc::IPPROTO_IP, libc::IP_TOS | libc::IP_TTL)
             | (libc::IPPROTO_TCP, libc::TCP_QUICKACK | libc::TCP_CORK) => {}
             _ => return Err(libc::ENOPROTOOPT),
@@ -325,7 +351,9 @@ impl Kernel {
     }
 
     fn option(&mut self, fd: c_int, level: c_int, name: c_int) -> Result<c_int, c_int> {
-        let Object::Socket(Socket { options, state }) = self.object(fd)? else { return Err(libc::ENOTSOCK) };
+        let Object::Socket(Socket { options, state }) = self.object(fd)? else {
+            return Err(libc::ENOTSOCK);
+        };
         let (options, state) = (*options, *state);
         let seconds = |duration: Duration| duration.as_secs() as c_int;
         Ok(match (level, name) {
@@ -339,7 +367,9 @@ impl Kernel {
             (libc::SOL_SOCKET, libc::SO_TYPE) => libc::SOCK_STREAM,
             (libc::SOL_SOCKET, libc::SO_DOMAIN) => libc::AF_INET,
             (libc::SOL_SOCKET, libc::SO_PROTOCOL) => libc::IPPROTO_TCP,
-            (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => c_int::from(matches!(state, SocketState::Listening(_))),
+            (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => {
+                c_int::from(matches!(state, SocketState::Listening(_)))
+            }
             (libc::SOL_SOCKET, libc::SO_REUSEADDR) => c_int::from(options.reuse_address),
             (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => c_int::from(options.keepalive),
             (libc::SOL_SOCKET, libc::SO_SNDBUF) => (options.send_buffer * 2) as c_int,

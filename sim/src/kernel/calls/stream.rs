@@ -15,14 +15,22 @@ use crate::net::{Socket, SocketState};
 /// `from` must be valid for reads of `length` bytes, or `length` zero.
 unsafe fn bytes<'a>(from: *const c_void, length: usize) -> &'a [u8] {
     // SAFETY: the caller vouches for it; an empty slice needs no memory.
-    if length == 0 { &[] } else { unsafe { slice::from_raw_parts(from.cast(), length) } }
+    if length == 0 {
+        &[]
+    } else {
+        unsafe { slice::from_raw_parts(from.cast(), length) }
+    }
 }
 
 /// # Safety
 /// `from` must be valid for writes of `length` bytes, or `length` zero.
 unsafe fn bytes_mut<'a>(from: *mut c_void, length: usize) -> &'a mut [u8] {
     // SAFETY: the caller vouches for it; an empty slice needs no memory.
-    if length == 0 { &mut [] } else { unsafe { slice::from_raw_parts_mut(from.cast(), length) } }
+    if length == 0 {
+        &mut []
+    } else {
+        unsafe { slice::from_raw_parts_mut(from.cast(), length) }
+    }
 }
 
 fn read_simulated(fd: c_int, into: &mut [u8], peek: bool) -> ssize_t {
@@ -70,10 +78,24 @@ unsafe extern "C" fn recvfrom(
 ) -> ssize_t {
     if is_simulated(fd) {
         // SAFETY: the caller's buffer, which libc's contract says is valid. TCP leaves the address alone.
-        return read_simulated(fd, unsafe { bytes_mut(into, length) }, flags & libc::MSG_PEEK != 0);
+        return read_simulated(
+            fd,
+            unsafe { bytes_mut(into, length) },
+            flags & libc::MSG_PEEK != 0,
+        );
     }
     // SAFETY: the caller's arguments, passed on.
-    unsafe { system_call!(libc::SYS_recvfrom, fd, into, length, flags, address, address_length) as ssize_t }
+    unsafe {
+        system_call!(
+            libc::SYS_recvfrom,
+            fd,
+            into,
+            length,
+            flags,
+            address,
+            address_length
+        ) as ssize_t
+    }
 }
 
 /// # Safety
@@ -81,7 +103,16 @@ unsafe extern "C" fn recvfrom(
 #[unsafe(no_mangle)]
 unsafe extern "C" fn recv(fd: c_int, into: *mut c_void, length: usize, flags: c_int) -> ssize_t {
     // SAFETY: the caller's arguments, passed on.
-    unsafe { recvfrom(fd, into, length, flags, std::ptr::null_mut(), std::ptr::null_mut()) }
+    unsafe {
+        recvfrom(
+            fd,
+            into,
+            length,
+            flags,
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+        )
+    }
 }
 
 /// # Safety
@@ -255,15 +286,20 @@ unsafe extern "C" fn pwrite(fd: c_int, from: *const c_void, length: usize, offse
 #[unsafe(no_mangle)]
 extern "C" fn shutdown(fd: c_int, how: c_int) -> c_int {
     if is_simulated(fd) {
-        return answer!(with(|kernel| match kernel.object(fd)? {
-            Object::Socket(Socket { state: SocketState::Stream { connection, side }, .. }) => {
-                let (connection, side) = (*connection, *side);
-                kernel.tcp_shutdown(connection, side, how)
-            }
-            Object::Socket(_) => Err(libc::ENOTCONN),
-            _ => Err(libc::ENOTSOCK),
-        })
-        .map(|()| 0));
+        return answer!(
+            with(|kernel| match kernel.object(fd)? {
+                Object::Socket(Socket {
+                    state: SocketState::Stream { connection, side },
+                    ..
+                }) => {
+                    let (connection, side) = (*connection, *side);
+                    kernel.tcp_shutdown(connection, side, how)
+                }
+                Object::Socket(_) => Err(libc::ENOTCONN),
+                _ => Err(libc::ENOTSOCK),
+            })
+            .map(|()| 0)
+        );
     }
     // SAFETY: this call takes no pointers.
     unsafe { system_call!(libc::SYS_shutdown, fd, how) as c_int }
@@ -273,7 +309,10 @@ impl Kernel {
     fn read(&mut self, fd: c_int, into: &mut [u8], peek: bool) -> Result<usize, c_int> {
         let file = self.file(fd)?;
         let answer = match self.object(fd)? {
-            Object::Socket(Socket { state: SocketState::Stream { connection, side }, .. }) => {
+            Object::Socket(Socket {
+                state: SocketState::Stream { connection, side },
+                ..
+            }) => {
                 let (connection, side) = (*connection, *side);
                 self.tcp_read(connection, side, into, peek)
             }
@@ -306,13 +345,18 @@ impl Kernel {
     fn write(&mut self, fd: c_int, from: &[u8]) -> Result<usize, c_int> {
         let file = self.file(fd)?;
         let answer = match self.object(fd)? {
-            Object::Socket(Socket { state: SocketState::Stream { connection, side }, .. }) => {
+            Object::Socket(Socket {
+                state: SocketState::Stream { connection, side },
+                ..
+            }) => {
                 let (connection, side) = (*connection, *side);
                 self.tcp_write(connection, side, from)
             }
             Object::Socket(_) => Err(libc::ENOTCONN),
             Object::Event { count } => {
-                let Ok(added) = <[u8; 8]>::try_from(from) else { return Err(libc::EINVAL) };
+                let Ok(added) = <[u8; 8]>::try_from(from) else {
+                    return Err(libc::EINVAL);
+                };
                 if super::poll::is_returning() {
                     return Ok(8);
                 }

@@ -46,7 +46,9 @@ unsafe extern "C" fn getaddrinfo(
             String::new()
         } else {
             // SAFETY: the caller's pointer, which libc's contract says is a string.
-            unsafe { std::ffi::CStr::from_ptr(node) }.to_string_lossy().into_owned()
+            unsafe { std::ffi::CStr::from_ptr(node) }
+                .to_string_lossy()
+                .into_owned()
         };
         with(|kernel| kernel.violate(format!("getaddrinfo({name:?})"), Breach::NameLookUp));
         return libc::EAI_FAIL;
@@ -101,7 +103,10 @@ unsafe extern "C" fn syscall(
             libc::SYS_clock_gettime => {
                 // SAFETY: the caller's arguments, passed on.
                 return unsafe {
-                    c_long::from(libc::clock_gettime(a as libc::clockid_t, b as *mut libc::timespec))
+                    c_long::from(libc::clock_gettime(
+                        a as libc::clockid_t,
+                        b as *mut libc::timespec,
+                    ))
                 };
             }
             _ => {}

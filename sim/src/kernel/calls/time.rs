@@ -9,7 +9,10 @@ use crate::kernel::raw::system_call;
 use crate::kernel::{Breach, look_at_clock, on_host, with};
 
 fn timespec(nanos: i64) -> libc::timespec {
-    libc::timespec { tv_sec: nanos.div_euclid(1_000_000_000), tv_nsec: nanos.rem_euclid(1_000_000_000) }
+    libc::timespec {
+        tv_sec: nanos.div_euclid(1_000_000_000),
+        tv_nsec: nanos.rem_euclid(1_000_000_000),
+    }
 }
 
 fn wall_nanos() -> i64 {
@@ -61,7 +64,12 @@ unsafe extern "C" fn gettimeofday(into: *mut libc::timeval, zone: *mut c_void) -
     if let Some(into) = NonNull::new(into) {
         let now = timespec(wall_nanos());
         // SAFETY: the caller's pointer, which libc's contract says is valid for a timeval.
-        unsafe { into.write(libc::timeval { tv_sec: now.tv_sec, tv_usec: now.tv_nsec / 1000 }) };
+        unsafe {
+            into.write(libc::timeval {
+                tv_sec: now.tv_sec,
+                tv_usec: now.tv_nsec / 1000,
+            })
+        };
     }
     0
 }
@@ -118,7 +126,13 @@ unsafe extern "C" fn clock_nanosleep(
     }
     // SAFETY: the caller's arguments, passed on. This function answers the error itself, not through errno.
     let outcome = unsafe { system_call!(libc::SYS_clock_nanosleep, clock, flags, wait, left) };
-    if outcome == 0 { 0 } else { std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL) }
+    if outcome == 0 {
+        0
+    } else {
+        std::io::Error::last_os_error()
+            .raw_os_error()
+            .unwrap_or(libc::EINVAL)
+    }
 }
 
 fn really_sleep(wait: libc::timespec) -> bool {
@@ -133,7 +147,11 @@ extern "C" fn usleep(micros: c_uint) -> c_int {
         refuse_to_sleep("usleep");
         return 0;
     }
-    if really_sleep(timespec(i64::from(micros) * 1000)) { 0 } else { -1 }
+    if really_sleep(timespec(i64::from(micros) * 1000)) {
+        0
+    } else {
+        -1
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -142,11 +160,23 @@ extern "C" fn sleep(seconds: c_uint) -> c_uint {
         refuse_to_sleep("sleep");
         return 0;
     }
-    if really_sleep(timespec(i64::from(seconds) * 1_000_000_000)) { 0 } else { seconds }
+    if really_sleep(timespec(i64::from(seconds) * 1_000_000_000)) {
+        0
+    } else {
+        seconds
+    }
 }
 
 pub(super) fn check() -> Result<(), Error> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     // A world begins at a fixed date, which no real clock shows to the nanosecond.
-    if now == crate::kernel::EPOCH { Ok(()) } else { Err(Error::NotInterposed { call: "clock_gettime" }) }
+    if now == crate::kernel::EPOCH {
+        Ok(())
+    } else {
+        Err(Error::NotInterposed {
+            call: "clock_gettime",
+        })
+    }
 }

@@ -221,7 +221,9 @@ impl Pipe {
 
     /// Copies what is readable; takes it away unless `peek`.
     pub(crate) fn read(&mut self, into: &mut [u8], peek: bool) -> usize {
-        let length = into.len().min(usize::try_from(self.readable()).unwrap_or(usize::MAX));
+        let length = into
+            .len()
+            .min(usize::try_from(self.readable()).unwrap_or(usize::MAX));
         let (front, back) = self.bytes.as_slices();
         let from_front = length.min(front.len());
         into[..from_front].copy_from_slice(&front[..from_front]);

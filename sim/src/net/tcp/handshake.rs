@@ -62,7 +62,15 @@ impl Kernel {
             return Err(libc::EADDRINUSE);
         }
         let backlog = usize::try_from(backlog).unwrap_or(BACKLOG_MAX).min(BACKLOG_MAX);
-        ports.listeners.insert(address.port(), Listener { file, address, backlog, queue: VecDeque::new() });
+        ports.listeners.insert(
+            address.port(),
+            Listener {
+                file,
+                address,
+                backlog,
+                queue: VecDeque::new(),
+            },
+        );
         self.socket_mut(file)?.state = SocketState::Listening(address);
         self.record(Some(host), None, &Kind::Listen { address });
         Ok(())
@@ -72,7 +80,11 @@ impl Kernel {
         let ports = &mut self.machine_mut(host).ports;
         loop {
             // Linux's range.
-            ports.ephemeral = if (32_768..60_999).contains(&ports.ephemeral) { ports.ephemeral + 1 } else { 32_768 };
+            ports.ephemeral = if (32_768..60_999).contains(&ports.ephemeral) {
+                ports.ephemeral + 1
+            } else {
+                32_768
+            };
             if !ports.listeners.contains_key(&ports.ephemeral) {
                 return ports.ephemeral;
             }
@@ -98,7 +110,11 @@ impl Kernel {
         let own = self.topology.ip(host);
         // Linux takes 0.0.0.0 for the machine itself.
         let local_only = to.ip().is_loopback() || to.ip().is_unspecified();
-        let peer = if local_only { Some(host) } else { self.topology.at_ip(*to.ip()) };
+        let peer = if local_only {
+            Some(host)
+        } else {
+            self.topology.at_ip(*to.ip())
+        };
         let Some(peer) = peer else {
             self.violate(format!("connect to {to}"), Breach::RealAddress);
             return Err(libc::ENETUNREACH);
@@ -119,27 +135,54 @@ impl Kernel {
             server_established: false,
             started: self.now,
         })));
-        self.socket_mut(file)?.state = SocketState::Stream { connection: id, side: Side::Client };
+        self.socket_mut(file)?.state = SocketState::Stream {
+            connection: id,
+            side: Side::Client,
+        };
         self.send_syn(id, 0);
         Ok(())
     }
 
     pub(crate) fn send_syn(&mut self, id: ConnectionId, attempt: u32) {
         let now = self.now;
-        let Some(connection) = self.connection(id) else { return };
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
         let (client, server) = (&connection.ends[0], &connection.ends[1]);
         if connection.client_established || !client.known {
             return;
         }
         let (host, peer, to, started) = (client.host, server.host, server.address, connection.started);
         if attempt > SYN_RETRIES {
-            self.fail_side(id, Side::Client, libc::ETIMEDOUT, &Kind::TimedOut { connection: id });
+            self.fail_side(
+                id,
+                Side::Client,
+                libc::ETIMEDOUT,
+                &Kind::TimedOut { connection: id },
+            );
             return;
         }
-        let cause = self.record(Some(host), Some(peer), &Kind::Syn { connection: id, to, attempt });
+        let cause = self.record(
+            Some(host),
+            Some(peer),
+            &Kind::Syn {
+                connection: id,
+                to,
+                attempt,
+            },
+        );
         let again = started + Duration::from_secs((1 << (attempt + 1)) - 1);
-        self.queue.push(again.max(now), cause, Action::Syn { connection: id, attempt: attempt + 1 });
-        let Some(route) = self.route(id, Side::Client) else { return };
+        self.queue.push(
+            again.max(now),
+            cause,
+            Action::Syn {
+                connection: id,
+                attempt: attempt + 1,
+            },
+        );
+        let Some(route) = self.route(id, Side::Client) else {
+            return;
+        };
         if !self.links.lost(route) {
             self.caused_by(cause, |kernel| {
                 kernel.send_packet(id, Side::Client, Action::SynArrives { connection: id })
@@ -148,15 +191,21 @@ impl Kernel {
     }
 
     pub(crate) fn syn_arrives(&mut self, id: ConnectionId) {
-        let Some(route) = self.route(id, Side::Client) else { return };
-        let Some(connection) = self.connection(id) else { return };
+        let Some(route) = self.route(id, Side::Client) else {
+            return;
+        };
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
         let (near, far) = (connection.ends[0].address, connection.ends[1].address);
         let already_known = connection.ends[1].known;
         if connection.server_established || !self.gets_through(id, Side::Client) {
             return;
         }
         let reachable = |listening: &SocketAddrV4| {
-            listening.ip().is_unspecified() || listening.ip() == far.ip() || (near.ip() == far.ip() && listening.ip().is_loopback())
+            listening.ip().is_unspecified()
+                || listening.ip() == far.ip()
+                || (near.ip() == far.ip() && listening.ip().is_loopback())
         };
         match self.machine(route.to).ports.listeners.get(&far.port()) {
             Some(listener) if reachable(&listener.address) => {
@@ -175,9 +224,10 @@ impl Kernel {
                     server.known = true;
                     server.heard_at = now;
                     server.options = options;
-                    for (writer, room) in
-                        [(0, options.receive_buffer), (1, connection.ends[0].options.receive_buffer)]
-                    {
+                    for (writer, room) in [
+                        (0, options.receive_buffer),
+                        (1, connection.ends[0].options.receive_buffer),
+                    ] {
                         connection.pipes[writer].window_end = room;
                         connection.pipes[writer].announced = room;
                     }
@@ -194,8 +244,16 @@ impl Kernel {
         if !self.gets_through(id, Side::Server) {
             return;
         }
-        if self.connection(id).is_some_and(|connection| !connection.client_established) {
-            self.fail_side(id, Side::Client, libc::ECONNREFUSED, &Kind::Refused { connection: id });
+        if self
+            .connection(id)
+            .is_some_and(|connection| !connection.client_established)
+        {
+            self.fail_side(
+                id,
+                Side::Client,
+                libc::ECONNREFUSED,
+                &Kind::Refused { connection: id },
+            );
         }
     }
 
@@ -204,7 +262,9 @@ impl Kernel {
             return;
         }
         let now = self.now;
-        let Some(connection) = self.connection(id) else { return };
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
         if connection.client_established {
             return;
         }
@@ -225,7 +285,9 @@ impl Kernel {
 
     /// The client's ACK, or data that stands in for it, has arrived: the connection is ready to be accepted.
     pub(crate) fn establish_server(&mut self, id: ConnectionId) -> bool {
-        let Some(connection) = self.connection(id) else { return false };
+        let Some(connection) = self.connection(id) else {
+            return false;
+        };
         let server = &connection.ends[1];
         let (host, port) = (server.host, server.address.port());
         let Some(listener) = self.machine_mut(host).ports.listeners.get_mut(&port) else {
@@ -257,15 +319,26 @@ impl Kernel {
     ) -> Result<(c_int, SocketAddrV4), c_int> {
         let host = self.running();
         let socket = self.socket_mut(file)?;
-        let SocketState::Listening(address) = socket.state else { return Err(libc::EINVAL) };
+        let SocketState::Listening(address) = socket.state else {
+            return Err(libc::EINVAL);
+        };
         let options = socket.options;
         loop {
-            let listener =
-                self.machine_mut(host).ports.listeners.get_mut(&address.port()).ok_or(libc::EINVAL)?;
+            let listener = self
+                .machine_mut(host)
+                .ports
+                .listeners
+                .get_mut(&address.port())
+                .ok_or(libc::EINVAL)?;
             let id = listener.queue.pop_front().ok_or(libc::EAGAIN)?;
-            let Some(connection) = self.connection(id) else { continue };
+            let Some(connection) = self.connection(id) else {
+                continue;
+            };
             let peer = connection.ends[0].address;
-            let state = SocketState::Stream { connection: id, side: Side::Server };
+            let state = SocketState::Stream {
+                connection: id,
+                side: Side::Server,
+            };
             let fd = self.open(Object::Socket(Socket { state, options }), nonblocking);
             let file = self.file(fd)?;
             if let Some(connection) = self.connection(id) {
@@ -294,4 +367,5 @@ impl Kernel {
             (SocketState::Bound(address) | SocketState::Listening(address), false) => Ok(address),
             (SocketState::Fresh, false) => Ok(unspecified),
         }
-    }}
+    }
+}

@@ -35,25 +35,38 @@ use crate::trace::Kind;
 
 impl Kernel {
     pub(crate) fn connection(&mut self, id: ConnectionId) -> Option<&mut Connection> {
-        self.connections.get_mut(id as usize).and_then(Option::as_deref_mut)
+        self.connections
+            .get_mut(id as usize)
+            .and_then(Option::as_deref_mut)
     }
 
     /// The way that a packet from this side takes.
     pub(crate) fn route(&self, id: ConnectionId, from: Side) -> Option<Route> {
         let connection = self.connections.get(id as usize)?.as_deref()?;
-        let (near, far) = (&connection.ends[from.index()], &connection.ends[from.other().index()]);
-        Some(Route { from: near.host, to: far.host, to_port: far.address.port() })
+        let (near, far) = (
+            &connection.ends[from.index()],
+            &connection.ends[from.other().index()],
+        );
+        Some(Route {
+            from: near.host,
+            to: far.host,
+            to_port: far.address.port(),
+        })
     }
 
     /// Whether a packet from this side would reach the other machine now.
     pub(crate) fn gets_through(&mut self, id: ConnectionId, from: Side) -> bool {
-        let Some(route) = self.route(id, from) else { return false };
+        let Some(route) = self.route(id, from) else {
+            return false;
+        };
         self.links.open(route) && self.machine(route.to).up
     }
 
     /// Sends a packet of this many bytes from this side, if it gets through; `action` happens when it arrives.
     pub(crate) fn send_packet(&mut self, id: ConnectionId, from: Side, action: Action) -> bool {
-        let Some(route) = self.route(id, from) else { return false };
+        let Some(route) = self.route(id, from) else {
+            return false;
+        };
         if !self.gets_through(id, from) {
             return false;
         }
@@ -64,7 +77,9 @@ impl Kernel {
 
     /// Records an event on this side of a connection.
     pub(crate) fn trace_side(&mut self, id: ConnectionId, side: Side, kind: &Kind) -> u64 {
-        let Some(route) = self.route(id, side) else { return 0 };
+        let Some(route) = self.route(id, side) else {
+            return 0;
+        };
         self.record(Some(route.from), Some(route.to), kind)
     }
 
@@ -96,18 +111,16 @@ impl Kernel {
             return libc::EPOLLHUP;
         };
         let end = &connection.ends[side.index()];
-        let (outgoing, incoming) =
-            (&connection.pipes[side.index()], &connection.pipes[side.other().index()]);
+        let (outgoing, incoming) = (
+            &connection.pipes[side.index()],
+            &connection.pipes[side.other().index()],
+        );
         let mut bits = 0;
         if end.error.is_some() {
             bits |= libc::EPOLLERR;
         }
         if !end.known {
-            return bits
-                | libc::EPOLLIN
-                | libc::EPOLLOUT
-                | libc::EPOLLHUP
-                | libc::EPOLLRDHUP;
+            return bits | libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLRDHUP;
         }
         if !connection.established(side) {
             return bits;

@@ -22,14 +22,18 @@ impl Kernel {
     /// How much more the writing program may hand over.
     pub(crate) fn room(&self, pipe: &Pipe, send_buffer: u64) -> u64 {
         let on_record = pipe.acknowledgements.iter().take_while(|ack| ack.at <= self.now);
-        let acknowledged = on_record.map(|ack| ack.delivered).fold(pipe.acknowledged, u64::max);
+        let acknowledged = on_record
+            .map(|ack| ack.delivered)
+            .fold(pipe.acknowledged, u64::max);
         send_buffer.saturating_sub(pipe.written - acknowledged)
     }
 
     /// Takes bytes from the program; answers how many.
     pub(crate) fn tcp_write(&mut self, id: ConnectionId, side: Side, bytes: &[u8]) -> Result<usize, c_int> {
         let now = self.now;
-        let Some(connection) = self.connection(id) else { return Err(libc::EPIPE) };
+        let Some(connection) = self.connection(id) else {
+            return Err(libc::EPIPE);
+        };
         let established = connection.established(side);
         let end = &mut connection.ends[side.index()];
         if let Some(error) = end.error.take() {
@@ -55,13 +59,19 @@ impl Kernel {
             }
         }
         self.transmit(id, side);
-        if taken == 0 && !bytes.is_empty() { Err(libc::EAGAIN) } else { Ok(taken) }
+        if taken == 0 && !bytes.is_empty() {
+            Err(libc::EAGAIN)
+        } else {
+            Ok(taken)
+        }
     }
 
     /// Sends what may be sent: up to the window's end, and the FIN behind the last byte.
     pub(crate) fn transmit(&mut self, id: ConnectionId, side: Side) {
         let now = self.now;
-        let Some(connection) = self.connection(id) else { return };
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
         if !connection.established(side) || !connection.ends[side.index()].known {
             return;
         }
@@ -77,7 +87,9 @@ impl Kernel {
         {
             self.schedule(at, Action::Acknowledged { connection: id, side });
         }
-        let Some(connection) = self.connection(id) else { return };
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
         let pipe = &mut connection.pipes[side.index()];
         let fin = pipe.fin_written && upto == pipe.written;
         if upto <= pipe.sent && (!fin || pipe.fin_sent) {
@@ -87,7 +99,12 @@ impl Kernel {
         let digest = pipe.digest(from.max(pipe.consumed), upto);
         pipe.sent = pipe.sent.max(upto);
         pipe.fin_sent |= fin;
-        let kind = Kind::Send { connection: id, bytes: upto - from, digest, fin };
+        let kind = Kind::Send {
+            connection: id,
+            bytes: upto - from,
+            digest,
+            fin,
+        };
         let cause = self.trace_side(id, side, &kind);
         self.stats.messages += 1;
         self.stats.bytes += upto - from;
@@ -96,7 +113,9 @@ impl Kernel {
 
     /// The client's bare ACK that ends the handshake: without it the server's program never sees the connection.
     pub(crate) fn transmit_acknowledgement(&mut self, id: ConnectionId) {
-        let Some(connection) = self.connection(id) else { return };
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
         let upto = connection.pipes[Side::Client.index()].sent;
         self.launch(id, Side::Client, upto, false, 0);
     }
@@ -110,23 +129,40 @@ impl Kernel {
         }
         let Some(route) = self.route(id, side) else { return };
         let at = self.links.arrival(now, route, bytes);
-        let Some(connection) = self.connection(id) else { return };
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
         let pipe = &mut connection.pipes[side.index()];
         let at = at.max(pipe.last_arrival);
         pipe.last_arrival = at;
         let epoch = pipe.epoch;
-        self.schedule(at, Action::Arrives { connection: id, from: side, upto, fin, epoch });
+        self.schedule(
+            at,
+            Action::Arrives {
+                connection: id,
+                from: side,
+                upto,
+                fin,
+                epoch,
+            },
+        );
     }
 
     /// What this side sent, or its acknowledgement, is lost: the retransmission timer will run out.
     fn lose(&mut self, id: ConnectionId, side: Side) {
         let now = self.now;
         let cause = self.trace_side(id, side, &Kind::Lost { connection: id });
-        let Some(connection) = self.connection(id) else { return };
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
         let pipe = &mut connection.pipes[side.index()];
         if pipe.retry.is_none() {
             pipe.epoch += 1;
-            pipe.retry = Some(Retry { since: now, attempt: 0, cause });
+            pipe.retry = Some(Retry {
+                since: now,
+                attempt: 0,
+                cause,
+            });
             self.arm_retransmission(id, side);
         }
     }
@@ -135,7 +171,9 @@ impl Kernel {
         let now = self.now;
         let Some(route) = self.route(id, side) else { return };
         let round_trip = self.links.round_trip(route.from, route.to);
-        let Some(connection) = self.connection(id) else { return };
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
         let gives_up_after = Self::patience(&connection.ends[side.index()]);
         let pipe = &connection.pipes[side.index()];
         let Some(retry) = pipe.retry else { return };
@@ -144,7 +182,15 @@ impl Kernel {
             .min(RETRANSMISSION_CEILING);
         let at = (now + wait).min((retry.since + gives_up_after).max(now));
         let epoch = pipe.epoch;
-        self.queue.push(at, retry.cause, Action::Retransmit { connection: id, side, epoch });
+        self.queue.push(
+            at,
+            retry.cause,
+            Action::Retransmit {
+                connection: id,
+                side,
+                epoch,
+            },
+        );
     }
 
     fn patience(end: &super::connection::End) -> Duration {
@@ -159,7 +205,9 @@ impl Kernel {
 
     pub(crate) fn retransmit(&mut self, id: ConnectionId, side: Side, epoch: u32) {
         let now = self.now;
-        let Some(connection) = self.connection(id) else { return };
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
         let patience = Self::patience(&connection.ends[side.index()]);
         let known = connection.ends[side.index()].known;
         let pipe = &mut connection.pipes[side.index()];
@@ -179,7 +227,14 @@ impl Kernel {
         let bytes = upto - pipe.delivered.min(upto);
         pipe.sent = upto;
         pipe.fin_sent |= fin;
-        let cause = self.trace_side(id, side, &Kind::Retransmit { connection: id, attempt });
+        let cause = self.trace_side(
+            id,
+            side,
+            &Kind::Retransmit {
+                connection: id,
+                attempt,
+            },
+        );
         self.caused_by(cause, |kernel| {
             if kernel.gets_through(id, side) {
                 kernel.launch(id, side, upto, fin, bytes);
@@ -192,7 +247,9 @@ impl Kernel {
     pub(crate) fn arrives(&mut self, id: ConnectionId, from: Side, upto: u64, fin: bool, epoch: u32) {
         let now = self.now;
         let to = from.other();
-        let Some(connection) = self.connection(id) else { return };
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
         // Behind something that was lost, this is not in order; the retransmission brings it along.
         if connection.pipes[from.index()].epoch != epoch {
             return;
@@ -201,7 +258,9 @@ impl Kernel {
             self.lose(id, from);
             return;
         }
-        let Some(connection) = self.connection(id) else { return };
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
         if !connection.ends[to.index()].known {
             self.send_reset(id, to);
             return;
@@ -209,7 +268,9 @@ impl Kernel {
         if to == Side::Server && !connection.server_established && !self.establish_server(id) {
             return;
         }
-        let Some(connection) = self.connection(id) else { return };
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
         let end = &mut connection.ends[to.index()];
         end.heard_at = now;
         end.unanswered_probes = 0;
@@ -227,7 +288,11 @@ impl Kernel {
         pipe.fin_delivered |= fin;
         pipe.announced = pipe.consumed + receive_buffer;
         if new_bytes > 0 || new_fin {
-            let kind = Kind::Deliver { connection: id, bytes: new_bytes, fin: new_fin };
+            let kind = Kind::Deliver {
+                connection: id,
+                bytes: new_bytes,
+                fin: new_fin,
+            };
             let cause = self.trace_side(id, to, &kind);
             self.caused_by(cause, |kernel| {
                 let hang_up = if new_fin { libc::EPOLLRDHUP } else { 0 };
@@ -252,24 +317,40 @@ impl Kernel {
             return false;
         }
         let now = self.now;
-        let Some(route) = self.route(id, sender.other()) else { return false };
+        let Some(route) = self.route(id, sender.other()) else {
+            return false;
+        };
         let at = self.links.arrival(now, route, 0);
-        let Some(connection) = self.connection(id) else { return false };
+        let Some(connection) = self.connection(id) else {
+            return false;
+        };
         let pipe = &mut connection.pipes[sender.index()];
         pipe.settle(now);
         // Acknowledgements add up: one that would overtake an earlier one only repeats it.
         let at = pipe.acknowledgements.back().map_or(at, |last| last.at.max(at));
         let (delivered, window_end) = (pipe.delivered, pipe.announced);
-        pipe.acknowledgements.push_back(Acknowledgement { at, delivered, window_end });
+        pipe.acknowledgements.push_back(Acknowledgement {
+            at,
+            delivered,
+            window_end,
+        });
         if pipe.writer_waits || pipe.sent < pipe.written {
-            self.schedule(at, Action::Acknowledged { connection: id, side: sender });
+            self.schedule(
+                at,
+                Action::Acknowledged {
+                    connection: id,
+                    side: sender,
+                },
+            );
         }
         true
     }
 
     pub(crate) fn acknowledged(&mut self, id: ConnectionId, side: Side) {
         let now = self.now;
-        let Some(connection) = self.connection(id) else { return };
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
         let send_buffer = connection.ends[side.index()].options.send_buffer;
         let pipe = &mut connection.pipes[side.index()];
         pipe.settle(now);
@@ -294,7 +375,9 @@ impl Kernel {
         into: &mut [u8],
         peek: bool,
     ) -> Result<usize, c_int> {
-        let Some(connection) = self.connection(id) else { return Ok(0) };
+        let Some(connection) = self.connection(id) else {
+            return Ok(0);
+        };
         let end = &mut connection.ends[side.index()];
         let receive_buffer = end.options.receive_buffer;
         let pipe = &mut connection.pipes[side.other().index()];
@@ -320,7 +403,9 @@ impl Kernel {
     /// The reader's machine tells the writer's that there is room again, however often it takes: in truth it is the
     /// writer's window probes that make sure of it.
     pub(crate) fn announce_window(&mut self, id: ConnectionId, writer: Side, attempt: u32) {
-        let Some(connection) = self.connection(id) else { return };
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
         let reader = &connection.ends[writer.other().index()];
         if !reader.known || !connection.ends[writer.index()].known {
             return;
@@ -333,8 +418,14 @@ impl Kernel {
             connection.pipes[writer.index()].window_update_pending = !told;
         }
         if !told {
-            let wait = RETRANSMISSION_FLOOR.saturating_mul(1 << attempt.min(16)).min(RETRANSMISSION_CEILING);
-            let action = Action::WindowOpens { connection: id, side: writer, attempt: attempt + 1 };
+            let wait = RETRANSMISSION_FLOOR
+                .saturating_mul(1 << attempt.min(16))
+                .min(RETRANSMISSION_CEILING);
+            let action = Action::WindowOpens {
+                connection: id,
+                side: writer,
+                attempt: attempt + 1,
+            };
             self.schedule(self.now + wait, action);
         }
     }

@@ -10,7 +10,9 @@ use crate::trace::Kind;
 impl Kernel {
     /// `shutdown`.
     pub(crate) fn tcp_shutdown(&mut self, id: ConnectionId, side: Side, how: c_int) -> Result<(), c_int> {
-        let Some(connection) = self.connection(id) else { return Err(libc::ENOTCONN) };
+        let Some(connection) = self.connection(id) else {
+            return Err(libc::ENOTCONN);
+        };
         if !connection.established(side) || !connection.ends[side.index()].known {
             return Err(libc::ENOTCONN);
         }
@@ -27,7 +29,15 @@ impl Kernel {
             connection.pipes[side.index()].fin_written = true;
             self.transmit(id, side);
         }
-        self.notify_side(id, side, if reading { libc::EPOLLIN | libc::EPOLLRDHUP } else { 0 });
+        self.notify_side(
+            id,
+            side,
+            if reading {
+                libc::EPOLLIN | libc::EPOLLRDHUP
+            } else {
+                0
+            },
+        );
         Ok(())
     }
 
@@ -47,7 +57,9 @@ impl Kernel {
     }
 
     fn close_side(&mut self, id: ConnectionId, side: Side) {
-        let Some(connection) = self.connection(id) else { return };
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
         let established = connection.established(side);
         let end = &mut connection.ends[side.index()];
         end.program = Program::Gone;
@@ -88,7 +100,14 @@ impl Kernel {
     /// A RST leaves this side; whether it arrives is up to the way. It is never sent again by itself.
     pub(crate) fn send_reset(&mut self, id: ConnectionId, from: Side) {
         let to = from.other();
-        self.send_packet(id, from, Action::ResetArrives { connection: id, side: to });
+        self.send_packet(
+            id,
+            from,
+            Action::ResetArrives {
+                connection: id,
+                side: to,
+            },
+        );
         self.collect_garbage(id);
     }
 
@@ -100,13 +119,19 @@ impl Kernel {
 
     /// This side learns of a RST.
     fn reset_side(&mut self, id: ConnectionId, side: Side) {
-        let Some(connection) = self.connection(id) else { return };
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
         if !connection.ends[side.index()].known {
             return;
         }
         // Linux reports EPIPE where the peer had said its FIN before.
         let peer_had_finished = connection.pipes[side.other().index()].fin_delivered;
-        let error = if peer_had_finished { libc::EPIPE } else { libc::ECONNRESET };
+        let error = if peer_had_finished {
+            libc::EPIPE
+        } else {
+            libc::ECONNRESET
+        };
         self.fail_side(id, side, error, &Kind::Reset { connection: id });
     }
 
@@ -121,7 +146,9 @@ impl Kernel {
     pub(crate) fn reset_all(&mut self, ways: &[(HostId, HostId)]) -> u64 {
         let mut reset = 0;
         for id in 0..self.connections.len() as ConnectionId {
-            let Some(connection) = self.connection(id) else { continue };
+            let Some(connection) = self.connection(id) else {
+                continue;
+            };
             let (client, server) = (&connection.ends[0], &connection.ends[1]);
             if connection.client_established && ways.contains(&(client.host, server.host)) {
                 self.reset_both(id);
@@ -157,7 +184,9 @@ impl Kernel {
     pub(crate) fn lose_connections(&mut self, host: HostId) {
         self.machine_mut(host).ports.listeners.clear();
         for id in 0..self.connections.len() {
-            let Some(connection) = self.connections[id].as_deref_mut() else { continue };
+            let Some(connection) = self.connections[id].as_deref_mut() else {
+                continue;
+            };
             for side in [Side::Client, Side::Server] {
                 let end = &mut connection.ends[side.index()];
                 if end.host == host {
@@ -172,7 +201,9 @@ impl Kernel {
 
     /// Drops a connection that nobody can learn anything of any more.
     pub(crate) fn collect_garbage(&mut self, id: ConnectionId) {
-        let Some(connection) = self.connection(id) else { return };
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
         let over = |side: Side| {
             let end = &connection.ends[side.index()];
             let incoming = &connection.pipes[side.other().index()];
@@ -180,14 +211,18 @@ impl Kernel {
             let closed_cleanly = incoming.fin_delivered && outgoing.fin_delivered;
             end.program == Program::Gone && (!end.known || closed_cleanly)
         };
-        if over(Side::Client) && (over(Side::Server) || !connection.server_established && !connection.ends[1].known) {
+        if over(Side::Client)
+            && (over(Side::Server) || !connection.server_established && !connection.ends[1].known)
+        {
             self.connections[id as usize] = None;
         }
     }
 
     pub(crate) fn arm_keepalive(&mut self, id: ConnectionId, side: Side) {
         let now = self.now;
-        let Some(connection) = self.connection(id) else { return };
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
         let end = &connection.ends[side.index()];
         if end.options.keepalive && end.known {
             let due = if end.unanswered_probes > 0 {
@@ -201,7 +236,9 @@ impl Kernel {
 
     pub(crate) fn keepalive(&mut self, id: ConnectionId, side: Side) {
         let now = self.now;
-        let Some(connection) = self.connection(id) else { return };
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
         let established = connection.established(side);
         let end = &connection.ends[side.index()];
         if !end.known || !end.options.keepalive || !established {
@@ -212,8 +249,11 @@ impl Kernel {
             self.arm_keepalive(id, side);
             return;
         }
-        let (probes, probes_max, user_timeout) =
-            (end.unanswered_probes, end.options.keepalive_probes, end.options.user_timeout);
+        let (probes, probes_max, user_timeout) = (
+            end.unanswered_probes,
+            end.options.keepalive_probes,
+            end.options.user_timeout,
+        );
         // With a user time-out set, Linux counts time and not probes.
         let gives_up = if user_timeout.is_zero() {
             probes >= probes_max
@@ -226,7 +266,9 @@ impl Kernel {
         }
         // A probe and its answer as one step: nothing but the two ways decides whether it comes back.
         let answered = self.gets_through(id, side) && self.gets_through(id, side.other());
-        let Some(connection) = self.connection(id) else { return };
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
         let peer_knows = connection.ends[side.other().index()].known;
         let end = &mut connection.ends[side.index()];
         match (answered, peer_knows) {
@@ -245,8 +287,7 @@ impl Kernel {
 
     /// Applies a change of options to a connection that already stands.
     pub(crate) fn options_changed(&mut self, file: FileId) {
-        let Some(crate::kernel::Object::Socket(socket)) =
-            self.descriptors.get(file).map(|file| &file.object)
+        let Some(crate::kernel::Object::Socket(socket)) = self.descriptors.get(file).map(|file| &file.object)
         else {
             return;
         };
