@@ -42,7 +42,11 @@ pub(crate) enum Action {
     /// A RST reaches `side`.
     ResetArrives { connection: ConnectionId, side: Side },
     /// The keepalive timer of `side` runs out.
-    Keepalive { connection: ConnectionId, side: Side },
+    Keepalive {
+        connection: ConnectionId,
+        side: Side,
+        epoch: u32,
+    },
     /// A host whose program ended is started again.
     Boot { host: HostId },
     /// Fault `index` of the plan sets in.

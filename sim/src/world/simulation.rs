@@ -459,7 +459,11 @@ impl Kernel {
                 self.announce_window(connection, side, attempt);
             }
             Action::ResetArrives { connection, side } => self.reset_arrives(connection, side),
-            Action::Keepalive { connection, side } => self.keepalive(connection, side),
+            Action::Keepalive {
+                connection,
+                side,
+                epoch,
+            } => self.keepalive(connection, side, epoch),
             Action::Boot { .. } | Action::FaultStarts { .. } | Action::FaultEnds { .. } => {
                 unreachable!("the loop does these itself: they need the processes")
             }

@@ -211,6 +211,7 @@ fn a_lingering_time_of_zero_resets_on_close() {
         if site.serves {
             let stream = site.accept().await?;
             stream.set_zero_linger()?;
+            settle().await;
         } else {
             let mut stream = site.connect().await?;
             log.add(read_once(&mut stream).await);
@@ -222,10 +223,13 @@ fn a_lingering_time_of_zero_resets_on_close() {
 
 #[test]
 fn a_writer_is_held_back_by_a_reader_that_does_not_read() {
-    const WHOLE: usize = 32 << 20;
+    const WHOLE: usize = 96 << 20;
     everywhere(|log, site| async move {
         if site.serves {
-            let mut stream = site.accept().await?;
+            let listener = site.listen(16).await?;
+            // Buffers of a fixed size: by itself Linux would let them grow.
+            socket2::SockRef::from(&listener).set_recv_buffer_size(256 * 1024)?;
+            let (mut stream, _) = listener.accept().await?;
             sleep(Duration::from_millis(300)).await;
             let mut total = 0;
             let mut sum = 0u64;
@@ -241,6 +245,7 @@ fn a_writer_is_held_back_by_a_reader_that_does_not_read() {
             log.add(format!("read {total} bytes, sum {sum}"));
         } else {
             let mut stream = site.connect().await?;
+            socket2::SockRef::from(&stream).set_send_buffer_size(256 * 1024)?;
             let bytes: Vec<u8> = (0..WHOLE).map(|index| (index % 251) as u8).collect();
             let mut sent = 0;
             while sent < WHOLE {

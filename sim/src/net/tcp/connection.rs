@@ -140,6 +140,8 @@ pub(crate) struct End {
     /// When something last came in, for keepalive.
     pub(crate) heard_at: Time,
     pub(crate) unanswered_probes: u32,
+    /// Keepalive timers of an earlier epoch are void.
+    pub(crate) keepalive_epoch: u32,
 }
 
 impl End {
@@ -155,6 +157,7 @@ impl End {
             options,
             heard_at: Time::ZERO,
             unanswered_probes: 0,
+            keepalive_epoch: 0,
         }
     }
 }

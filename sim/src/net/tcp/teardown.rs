@@ -223,25 +223,36 @@ impl Kernel {
         let Some(connection) = self.connection(id) else {
             return;
         };
-        let end = &connection.ends[side.index()];
+        if !connection.established(side) {
+            return;
+        }
+        let end = &mut connection.ends[side.index()];
+        end.keepalive_epoch += 1;
+        let epoch = end.keepalive_epoch;
         if end.options.keepalive && end.known {
             let due = if end.unanswered_probes > 0 {
                 now + end.options.keepalive_interval
             } else {
                 (end.heard_at + end.options.keepalive_idle).max(now)
             };
-            self.schedule(due, Action::Keepalive { connection: id, side });
+            self.schedule(
+                due,
+                Action::Keepalive {
+                    connection: id,
+                    side,
+                    epoch,
+                },
+            );
         }
     }
 
-    pub(crate) fn keepalive(&mut self, id: ConnectionId, side: Side) {
+    pub(crate) fn keepalive(&mut self, id: ConnectionId, side: Side, epoch: u32) {
         let now = self.now;
         let Some(connection) = self.connection(id) else {
             return;
         };
-        let established = connection.established(side);
         let end = &connection.ends[side.index()];
-        if !end.known || !end.options.keepalive || !established {
+        if !end.known || end.keepalive_epoch != epoch {
             return;
         }
         let quiet_since = end.heard_at;
@@ -295,11 +306,8 @@ impl Kernel {
         if let SocketState::Stream { connection: id, side } = state
             && let Some(connection) = self.connection(id)
         {
-            let was_alive = connection.ends[side.index()].options.keepalive;
             connection.ends[side.index()].options = options;
-            if options.keepalive && !was_alive && self.connection(id).is_some_and(|it| it.established(side)) {
-                self.arm_keepalive(id, side);
-            }
+            self.arm_keepalive(id, side);
         }
     }
 }
