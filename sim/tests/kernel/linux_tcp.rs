@@ -223,7 +223,7 @@ fn a_lingering_time_of_zero_resets_on_close() {
 
 #[test]
 fn a_writer_is_held_back_by_a_reader_that_does_not_read() {
-    const WHOLE: usize = 96 << 20;
+    const WHOLE: usize = 32 << 20;
     everywhere(|log, site| async move {
         if site.serves {
             let listener = site.listen(16).await?;
@@ -244,9 +244,9 @@ fn a_writer_is_held_back_by_a_reader_that_does_not_read() {
             }
             log.add(format!("read {total} bytes, sum {sum}"));
         } else {
+            let bytes: Vec<u8> = (0..WHOLE).map(|index| (index % 251) as u8).collect();
             let mut stream = site.connect().await?;
             socket2::SockRef::from(&stream).set_send_buffer_size(256 * 1024)?;
-            let bytes: Vec<u8> = (0..WHOLE).map(|index| (index % 251) as u8).collect();
             let mut sent = 0;
             while sent < WHOLE {
                 match timeout(Duration::from_millis(100), stream.write(&bytes[sent..])).await {

@@ -174,13 +174,13 @@ unsafe extern "C" fn poll(fds: *mut libc::pollfd, count: libc::nfds_t, timeout_m
             system_call!(libc::SYS_ppoll, fds, count, wait, std::ptr::null::<c_void>(), 8) as c_int
         };
     }
-    // SAFETY: the caller's buffer, which libc's contract says is valid for `count` entries.
     let fds = if count == 0 {
         &mut []
     } else {
+        // SAFETY: the caller's buffer, which libc's contract says is valid for `count` entries.
         unsafe { slice::from_raw_parts_mut(fds, count as usize) }
     };
-    let ready = with(|kernel| {
+    with(|kernel| {
         let mut ready = 0;
         for entry in fds.iter_mut() {
             let state = match kernel.file(entry.fd) {
@@ -195,8 +195,7 @@ unsafe extern "C" fn poll(fds: *mut libc::pollfd, count: libc::nfds_t, timeout_m
             kernel.violate("poll".to_owned(), Breach::Blocking);
         }
         ready
-    });
-    ready
+    })
 }
 
 pub(super) fn check() -> Result<(), Error> {

@@ -14,23 +14,21 @@ use crate::net::{Socket, SocketState};
 /// # Safety
 /// `from` must be valid for reads of `length` bytes, or `length` zero.
 unsafe fn bytes<'a>(from: *const c_void, length: usize) -> &'a [u8] {
-    // SAFETY: the caller vouches for it; an empty slice needs no memory.
     if length == 0 {
-        &[]
-    } else {
-        unsafe { slice::from_raw_parts(from.cast(), length) }
+        return &[];
     }
+    // SAFETY: the caller vouches for it.
+    unsafe { slice::from_raw_parts(from.cast(), length) }
 }
 
 /// # Safety
 /// `from` must be valid for writes of `length` bytes, or `length` zero.
 unsafe fn bytes_mut<'a>(from: *mut c_void, length: usize) -> &'a mut [u8] {
-    // SAFETY: the caller vouches for it; an empty slice needs no memory.
     if length == 0 {
-        &mut []
-    } else {
-        unsafe { slice::from_raw_parts_mut(from.cast(), length) }
+        return &mut [];
     }
+    // SAFETY: the caller vouches for it.
+    unsafe { slice::from_raw_parts_mut(from.cast(), length) }
 }
 
 fn read_simulated(fd: c_int, into: &mut [u8], peek: bool) -> ssize_t {
@@ -222,7 +220,7 @@ unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> s
             (*message).msg_controllen = 0;
             (*message).msg_flags = 0;
             let peek = flags & libc::MSG_PEEK != 0;
-            read_vectored(fd, (*message).msg_iov, (*message).msg_iovlen as usize, peek)
+            read_vectored(fd, (*message).msg_iov, (*message).msg_iovlen, peek)
         };
     }
     // SAFETY: the caller's arguments, passed on.
@@ -235,7 +233,7 @@ unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> s
 unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
     if is_simulated(fd) {
         // SAFETY: the caller's message, which libc's contract says is valid with all that it names.
-        return unsafe { write_vectored(fd, (*message).msg_iov, (*message).msg_iovlen as usize) };
+        return unsafe { write_vectored(fd, (*message).msg_iov, (*message).msg_iovlen) };
     }
     // SAFETY: the caller's arguments, passed on.
     unsafe { system_call!(libc::SYS_sendmsg, fd, message, flags) as ssize_t }
