@@ -60,7 +60,7 @@ pub fn http(requests: u64) -> World {
     })
 }
 
-/// A sqlx pool, which pings before it hands out a connection, and one statement with one parameter.
+/// A sqlx pool with its default options, and one prepared statement with one parameter.
 pub fn sql(queries: u64) -> World {
     let server = Host::new("server").run(|| postgres::serve(std::future::ready::<i64>));
     world(server, move || async move {
