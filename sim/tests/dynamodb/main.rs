@@ -2,10 +2,12 @@
 //!
 //! `suite` and `claims` take clients and read no clock of their own, so the same bodies can run inside a world.
 
+mod boto3;
 mod claims;
 mod cluster;
 mod faults;
 mod global;
+mod speed;
 mod suite;
 mod wire;
 

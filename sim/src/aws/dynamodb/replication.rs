@@ -174,23 +174,6 @@ impl Region {
                     message: format!("'{}' is no global table here", key.table),
                 }
             }
-            Request::Prepare { key, ballot } => match lock(&self.acceptors).prepare(&key, &ballot) {
-                Ok(accepted) => Reply::Promise { accepted },
-                Err(promised) => Reply::Outbid { promised },
-            },
-            Request::Accept { key, proposal, next } => {
-                match lock(&self.acceptors).accept(&key, proposal, &next) {
-                    Ok(()) => Reply::Accepted,
-                    Err(promised) => Reply::Outbid { promised },
-                }
-            }
-            Request::Read { key } => Reply::State {
-                accepted: lock(&self.acceptors).accepted(&key),
-            },
-            Request::Since { table, position } => {
-                let (position, items) = lock(&self.acceptors).since(&table, position);
-                Reply::Changed { position, items }
-            }
             Request::CreateReplica { definition, global } => done(self.create_replica(definition, global)),
             Request::DeleteReplica { table } => done(self.delete_replica(&table)),
             Request::Members { global } => done(self.become_member(&serde_json::Value::Null, global)),
@@ -199,6 +182,11 @@ impl Region {
                 self.expiry_news.notify_one();
                 done(result)
             }
+            agreement => lock(&self.acceptors)
+                .answer(agreement)
+                .unwrap_or_else(|| Reply::Refused {
+                    message: "not a request between Regions".to_owned(),
+                }),
         }
     }
 

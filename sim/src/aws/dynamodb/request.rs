@@ -186,7 +186,7 @@ mod tests {
     fn engine() -> Engine {
         let engine = Engine::new("us-east-1", "123456789012").expect("engine");
         let table = json!({
-            "TableName": "t",
+            "TableName": "things",
             "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
             "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
             "BillingMode": "PAY_PER_REQUEST",
@@ -207,9 +207,9 @@ mod tests {
     #[test]
     fn every_item_of_a_transaction_is_found_in_order() {
         let body = json!({"TransactItems": [
-            {"Put": {"TableName": "t", "Item": {"pk": {"S": "a"}, "x": {"N": "1"}}}},
-            {"ConditionCheck": {"TableName": "t", "Key": {"pk": {"S": "b"}}}},
-            {"Delete": {"TableName": "t", "Key": {"pk": {"S": "c"}}}},
+            {"Put": {"TableName": "things", "Item": {"pk": {"S": "a"}, "x": {"N": "1"}}}},
+            {"ConditionCheck": {"TableName": "things", "Key": {"pk": {"S": "b"}}}},
+            {"Delete": {"TableName": "things", "Key": {"pk": {"S": "c"}}}},
         ]});
         let key = |name: &str| format!(r#"{{"pk":{{"S":"{name}"}}}}"#);
         assert_eq!(
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_request_with_an_unfit_key_touches_nothing() {
-        let body = json!({"RequestItems": {"t": [
+        let body = json!({"RequestItems": {"things": [
             {"PutRequest": {"Item": {"pk": {"S": "a"}}}},
             {"DeleteRequest": {"Key": {"other": {"S": "b"}}}},
         ]}});
@@ -240,16 +240,16 @@ mod tests {
             (request.tables, writes)
         };
         assert_eq!(
-            of(r#"SELECT * FROM "t"."by-x" WHERE x = 1"#),
-            (vec!["t".to_owned()], false)
+            of(r#"SELECT * FROM "things"."by-x" WHERE x = 1"#),
+            (vec!["things".to_owned()], false)
         );
         assert_eq!(
-            of("insert into t value {'pk': 'a'}"),
-            (vec!["t".to_owned()], true)
+            of("insert into things value {'pk': 'a'}"),
+            (vec!["things".to_owned()], true)
         );
         assert_eq!(
-            of(r#"UPDATE "t" SET x = 1 WHERE pk = 'a'"#),
-            (vec!["t".to_owned()], true)
+            of(r#"UPDATE "things" SET x = 1 WHERE pk = 'a'"#),
+            (vec!["things".to_owned()], true)
         );
     }
 }

@@ -15,7 +15,11 @@ pub(super) mod counters;
 pub(super) mod link;
 pub(super) mod message;
 pub(super) mod mrec;
+#[cfg(test)]
+mod mrec_model;
 pub(super) mod mrsc;
+#[cfg(test)]
+mod mrsc_model;
 pub(super) mod outbox;
 pub(super) mod proposer;
 pub(super) mod tables;

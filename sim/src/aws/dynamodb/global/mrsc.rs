@@ -9,6 +9,7 @@
 //! This file is the memory of one Region. It answers proposals and never makes one; `proposer` does.
 
 use super::super::key::ItemKey;
+use super::message::{Reply, Request};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -58,6 +59,27 @@ pub(crate) struct Acceptors {
 }
 
 impl Acceptors {
+    /// Answers another Region's part of an agreement; `None` if the request is about something else.
+    pub(crate) fn answer(&mut self, request: Request) -> Option<Reply> {
+        let outbid = |promised| Reply::Outbid { promised };
+        Some(match request {
+            Request::Prepare { key, ballot } => self
+                .prepare(&key, &ballot)
+                .map_or_else(outbid, |accepted| Reply::Promise { accepted }),
+            Request::Accept { key, proposal, next } => self
+                .accept(&key, proposal, &next)
+                .map_or_else(outbid, |()| Reply::Accepted),
+            Request::Read { key } => Reply::State {
+                accepted: self.accepted(&key),
+            },
+            Request::Since { table, position } => {
+                let (position, items) = self.since(&table, position);
+                Reply::Changed { position, items }
+            }
+            _ => return None,
+        })
+    }
+
     /// Promises to accept nothing below `ballot`, and tells what was accepted so far.
     ///
     /// # Errors
