@@ -1,5 +1,6 @@
 //! Regions on localhost.
 
+use crate::relay::Wires;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_smithy_http_client::Builder;
@@ -14,6 +15,8 @@ use tokio::task::JoinHandle;
 /// Some Regions that replicate with each other, in this process, on free ports.
 pub(crate) struct Cluster {
     regions: BTreeMap<String, Server>,
+    /// What the first Region and the others hear of each other.
+    pub(crate) wires: Wires,
 }
 
 struct Server {
@@ -40,11 +43,19 @@ impl Cluster {
             .iter()
             .map(|(name, _, regions)| (name.clone(), regions.local_addr().expect("address")))
             .collect();
+        let wires = Wires::default();
         let mut regions = BTreeMap::new();
         for (name, clients, listener) in listeners {
             let mut config = Config::new(&name, 1);
-            config.peers = addresses.clone();
-            config.peers.remove(&name);
+            for (peer, address) in addresses.iter().filter(|(peer, _)| **peer != name) {
+                let cuttable = peer == names[0] || name == names[0];
+                let address = if cuttable {
+                    wires.lay(*address).await
+                } else {
+                    *address
+                };
+                config.peers.insert(peer.clone(), address);
+            }
             config.latency = Span::ZERO;
             config.transaction_hold = Span::ZERO;
             let millis = Duration::from_millis;
@@ -68,7 +79,7 @@ impl Cluster {
                 },
             );
         }
-        Self { regions }
+        Self { regions, wires }
     }
 
     /// The official SDK with its defaults, pointed at one Region.

@@ -7,6 +7,7 @@ mod claims;
 mod cluster;
 mod faults;
 mod global;
+mod relay;
 mod speed;
 mod suite;
 mod wire;

@@ -213,12 +213,21 @@ impl Engine {
         }
     }
 
-    /// The names of all tables.
-    pub(super) fn tables(&self) -> Vec<String> {
-        let stats = self.database.table_stats().unwrap_or_default();
-        let mut names: Vec<String> = stats.into_iter().map(|table| table.table_name).collect();
-        names.sort();
-        names
+    /// The names of all tables, sorted.
+    pub(super) fn tables(&self) -> Result<Vec<String>, Error> {
+        let mut names: Vec<String> = Vec::new();
+        loop {
+            let mut body = json!({});
+            if let Some(last) = names.last() {
+                body["ExclusiveStartTableName"] = json!(last);
+            }
+            let page = self.dispatch("ListTables", body)?;
+            let listed = page["TableNames"].as_array().into_iter().flatten();
+            names.extend(listed.filter_map(Value::as_str).map(str::to_owned));
+            if page["LastEvaluatedTableName"].is_null() {
+                return Ok(names);
+            }
+        }
     }
 
     /// Whether the table deletes expired items.

@@ -12,9 +12,8 @@ impl Region {
     /// Sweeps until dropped.
     pub(super) async fn expire(&self) {
         loop {
-            let expiring: Vec<String> = self
-                .engine
-                .tables()
+            let tables = self.engine.tables().unwrap_or_default();
+            let expiring: Vec<String> = tables
                 .into_iter()
                 .filter(|table| self.engine.expires(table))
                 .collect();

@@ -25,6 +25,8 @@ mod key;
 mod local;
 mod overlap;
 mod region;
+mod replica_plan;
+mod replicas;
 mod replication;
 mod request;
 mod server;

@@ -21,8 +21,8 @@ use super::key::ItemKey;
 use super::overlap::Overlap;
 use super::request::Request;
 use serde_json::Value;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -86,8 +86,11 @@ struct Draws {
 pub(super) struct Region {
     pub(super) config: Config,
     pub(super) engine: Engine,
-    /// Holds no items between steps: here a strongly consistent write is evaluated before it is agreed on.
-    pub(super) scratch: Engine,
+    /// Holds no items between steps: here a strongly consistent write is evaluated before it is agreed on. Opened with
+    /// the first such table, because an engine takes milliseconds to open.
+    scratch: OnceLock<Engine>,
+    /// Tables whose replicas are being changed.
+    pub(super) updating: Mutex<BTreeSet<String>>,
     pub(super) faults: Arc<Mutex<Board>>,
     pub(super) overlap: Mutex<Overlap>,
     pub(super) globals: Arc<Mutex<Globals>>,
@@ -142,7 +145,8 @@ impl Region {
         );
         Ok(Self {
             engine: Engine::new(&own, &config.account)?,
-            scratch: Engine::new(&own, &config.account)?,
+            scratch: OnceLock::new(),
+            updating: Mutex::default(),
             faults,
             overlap: Mutex::default(),
             globals,
@@ -242,6 +246,14 @@ impl Region {
             "GetItem" | "Query" | "Scan" => self.engine.perform(&request.operation, request.body),
             _ => self.control(request).await,
         }
+    }
+
+    pub(super) fn scratch(&self) -> Result<&Engine, Error> {
+        if let Some(scratch) = self.scratch.get() {
+            return Ok(scratch);
+        }
+        let opened = Engine::new(&self.config.region, &self.config.account)?;
+        Ok(self.scratch.get_or_init(|| opened))
     }
 
     pub(super) fn mode(&self, table: &str) -> Option<Mode> {

@@ -6,7 +6,7 @@ use super::global::message::{Envelope, Reply, Request, read_frame, write_frame};
 use super::global::mrec::{Arrival, Change};
 use super::global::outbox::Due;
 use super::region::{Outbound, Region, lock};
-use super::{control, error};
+use super::replicas::perform_forwarded;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -178,7 +178,7 @@ impl Region {
             Request::DeleteReplica { table } => done(self.delete_replica(&table)),
             Request::Members { global } => done(self.become_member(&serde_json::Value::Null, global)),
             Request::Table { operation, body } => {
-                let result = control::perform_forwarded(&self.engine, &operation, body);
+                let result = perform_forwarded(&self.engine, &operation, body);
                 self.expiry_news.notify_one();
                 done(result)
             }
@@ -192,8 +192,9 @@ impl Region {
 
     /// Takes in one eventually consistent change.
     fn apply(&self, change: Change) -> Result<(), super::super::wire::Error> {
+        // A replica that is gone wants no news; its table was global before any change could be sent here.
         if self.mode(&change.key.table).is_none() {
-            return Err(error::resource_not_found());
+            return Ok(());
         }
         let arrival = lock(&self.replica).arrive(&change);
         let mut counters = lock(&self.counters);

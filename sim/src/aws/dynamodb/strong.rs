@@ -20,7 +20,7 @@ impl Region {
     pub(super) async fn write_strongly(&self, request: &Request) -> Result<Value, Error> {
         let Some(touch) = request.touches.first() else {
             // The key does not fit the table: the engine says how.
-            return self.scratch.perform(&request.operation, request.body.clone());
+            return self.scratch()?.perform(&request.operation, request.body.clone());
         };
         let key = &touch.key;
         let performed = self
@@ -63,13 +63,17 @@ impl Region {
         operation: &str,
         body: &Value,
     ) -> Step<Result<Value, Error>> {
+        let scratch = match self.scratch() {
+            Ok(scratch) => scratch,
+            Err(error) => return Step::Keep(Err(error)),
+        };
         let run = || {
-            self.scratch.set_image(key, latest)?;
-            let answer = self.scratch.perform(operation, body.clone())?;
-            Ok((answer, self.scratch.image(key)?))
+            scratch.set_image(key, latest)?;
+            let answer = scratch.perform(operation, body.clone())?;
+            Ok((answer, scratch.image(key)?))
         };
         let outcome = run();
-        let cleaned = self.scratch.set_image(key, None);
+        let cleaned = scratch.set_image(key, None);
         match (outcome, cleaned) {
             (Ok((answer, image)), Ok(())) if image.as_ref() == latest => Step::Keep(Ok(answer)),
             (Ok((answer, image)), Ok(())) => Step::Write(Ok(answer), image),
