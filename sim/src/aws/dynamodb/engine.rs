@@ -1,7 +1,9 @@
 //! The storage engine of one Region: `dynoxide` over SQLite in memory, spoken to in DynamoDB JSON.
 //!
 //! Every call runs to its end on the caller's thread without waiting: one call is one atomic step of the Region. The
-//! engine takes wall time from [`RegionClock`], which is `std::time`, and everything it answers passes through a JSON
+//! engine's operations are used over its storage directly, not through its own front, for two reasons: the stream's
+//! table needs an index, without which each write costs time linear in all earlier ones; and request tokens are kept by
+//! `overlap`, which knows what is still under way. The engine takes wall time from [`RegionClock`], which is `std::time`, and everything it answers passes through a JSON
 //! tree with sorted members, so no answer depends on the order of a hash map.
 //!
 //! What the engine does not do is done by its callers: overlap in time, replication, faults, and when TTL strikes.
@@ -9,17 +11,25 @@
 use super::super::wire::Error;
 use super::error;
 use super::key::{ItemKey, KeySchema};
-use dynoxide::Database;
+use dynoxide::actions::{self, vector_lifecycle::VectorIndexLifecycle};
+use dynoxide::storage::{Storage, TableMetadata};
 use dynoxide::storage_backend::Clock;
+use dynoxide::ttl;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The Region and account that the engine writes into every ARN.
 const ENGINE_ARN: &str = ":dynoxide:000000000000:";
+
+/// For the two questions that every write and every reader of a stream asks: the last position, and what follows one.
+const STREAM_INDEX: &str = "CREATE INDEX IF NOT EXISTS stream_positions
+    ON _stream_records (table_name, CAST(sequence_number AS INTEGER))";
 
 /// The operations that the engine performs.
 pub(super) const OPERATIONS: &[&str] = &[
@@ -85,7 +95,9 @@ impl Clock for RegionClock {
 
 /// One Region's tables.
 pub(super) struct Engine {
-    database: Database,
+    storage: Mutex<Storage>,
+    /// Asked for by operations on tables; says nothing where there are no vector indexes.
+    lifecycle: VectorIndexLifecycle,
     clock: Arc<RegionClock>,
     /// `:us-east-1:123456789012:`, in place of [`ENGINE_ARN`].
     arn_scope: String,
@@ -97,10 +109,15 @@ impl Engine {
     pub(super) fn new(region: &str, account: &str) -> Result<Self, Error> {
         let clock = Arc::new(RegionClock::default());
         let shared = Arc::clone(&clock) as Arc<dyn Clock>;
-        let database =
-            Database::memory_with_clock(shared).map_err(|error| error::of_engine("CreateTable", error))?;
+        let failed = |error| error::of_engine("CreateTable", error);
+        let storage = Storage::memory().map_err(failed)?.with_clock(shared);
+        storage
+            .conn()
+            .execute_batch(STREAM_INDEX)
+            .map_err(|_| error::internal())?;
         Ok(Self {
-            database,
+            storage: Mutex::new(storage),
+            lifecycle: VectorIndexLifecycle::new(),
             clock,
             arn_scope: format!(":{region}:{account}:"),
             region: region.to_owned(),
@@ -120,12 +137,13 @@ impl Engine {
     }
 
     fn dispatch(&self, operation: &str, body: Value) -> Result<Value, Error> {
+        let storage = &*self.storage();
         macro_rules! route {
-            ($($name:literal => $method:ident),* $(,)?) => {
+            ($($name:literal => $module:ident $(with $extra:expr)?),* $(,)?) => {
                 match operation {
                     $($name => {
                         let request = read(operation, body)?;
-                        let answer = self.database.$method(request);
+                        let answer = finish(actions::$module::execute(storage, request $(, $extra)?))?;
                         let answer = answer.map_err(|error| error::of_engine(operation, error))?;
                         serde_json::to_value(&answer).map_err(|_| error::internal())
                     })*
@@ -139,9 +157,9 @@ impl Engine {
             "BatchWriteItem" => batch_write_item,
             "CreateTable" => create_table,
             "DeleteItem" => delete_item,
-            "DeleteTable" => delete_table,
+            "DeleteTable" => delete_table with &self.lifecycle,
             "DescribeStream" => describe_stream,
-            "DescribeTable" => describe_table,
+            "DescribeTable" => describe_table with &self.lifecycle,
             "DescribeTimeToLive" => describe_time_to_live,
             "ExecuteStatement" => execute_statement,
             "ExecuteTransaction" => execute_transaction,
@@ -159,7 +177,7 @@ impl Engine {
             "TransactWriteItems" => transact_write_items,
             "UntagResource" => untag_resource,
             "UpdateItem" => update_item,
-            "UpdateTable" => update_table,
+            "UpdateTable" => update_table with &self.lifecycle,
             "UpdateTimeToLive" => update_time_to_live,
         }
     }
@@ -169,7 +187,7 @@ impl Engine {
         if let Some(schema) = self.schemas().get(table) {
             return Some(schema.clone());
         }
-        let metadata = self.database.get_table_metadata(table).ok()??;
+        let metadata = self.metadata(table)?;
         let schema = KeySchema::parse(&metadata.key_schema)?;
         self.schemas().insert(table.to_owned(), schema.clone());
         Some(schema)
@@ -232,17 +250,16 @@ impl Engine {
 
     /// Whether the table deletes expired items.
     pub(super) fn expires(&self, table: &str) -> bool {
-        self.database
-            .get_table_metadata(table)
-            .ok()
-            .flatten()
-            .is_some_and(|metadata| metadata.ttl_enabled)
+        self.metadata(table).is_some_and(|metadata| metadata.ttl_enabled)
     }
 
     /// Deletes what had expired `linger` ago, in every table. The number of items deleted.
     pub(super) fn sweep_expired(&self, linger: Duration) -> usize {
         self.clock.lag_next(linger);
-        let deleted = self.database.sweep_ttl().unwrap_or(0);
+        let deleted = finish(ttl::sweep_expired_items(&*self.storage()))
+            .ok()
+            .and_then(Result::ok)
+            .unwrap_or(0);
         self.clock.lag_next(Duration::ZERO);
         deleted
     }
@@ -286,12 +303,7 @@ impl Engine {
 
     /// An iterator at the end of the table's stream.
     fn latest(&self, table: &str) -> Result<Value, Error> {
-        let metadata = self
-            .database
-            .get_table_metadata(table)
-            .ok()
-            .flatten()
-            .ok_or_else(error::resource_not_found)?;
+        let metadata = self.metadata(table).ok_or_else(error::resource_not_found)?;
         let label = metadata.stream_label.unwrap_or_default();
         let body = json!({
             "StreamArn": format!("arn:aws:dynamodb{ENGINE_ARN}table/{table}/stream/{label}"),
@@ -343,6 +355,14 @@ impl Engine {
         }
     }
 
+    fn metadata(&self, table: &str) -> Option<TableMetadata> {
+        self.storage().get_table_metadata(table).ok().flatten()
+    }
+
+    fn storage(&self) -> std::sync::MutexGuard<'_, Storage> {
+        self.storage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn schemas(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, KeySchema>> {
         self.schemas.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -362,6 +382,14 @@ fn rewrite_arns(value: &mut Value, scope: &str) {
             .values_mut()
             .for_each(|member| rewrite_arns(member, scope)),
         _ => {}
+    }
+}
+
+/// Runs one of the engine's operations. They are written as futures for another storage; over this one they never wait.
+fn finish<F: Future>(operation: F) -> Result<F::Output, Error> {
+    match pin!(operation).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Ok(output),
+        Poll::Pending => Err(error::internal()),
     }
 }
 

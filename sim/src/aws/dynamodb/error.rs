@@ -76,6 +76,15 @@ pub(super) fn transaction_in_progress() -> Error {
     )
 }
 
+/// The same token came with other parameters. The SDK does not retry it.
+pub(super) fn idempotent_parameter_mismatch() -> Error {
+    service(
+        400,
+        "IdempotentParameterMismatchException",
+        "An error occurred (IdempotentParameterMismatchException)",
+    )
+}
+
 /// A strongly consistent global table saw the item being written in another Region. The SDK retries it.
 pub(super) fn replicated_write_conflict() -> Error {
     service(

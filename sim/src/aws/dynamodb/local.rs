@@ -15,6 +15,16 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use tokio::time::{Instant, sleep};
 
+/// The longest `ClientRequestToken`, in bytes.
+const TOKEN_LEN_MAX: usize = 36;
+
+/// A call that is to be performed.
+struct Tokened {
+    /// Where its answer is to be remembered.
+    key: Option<String>,
+    started: Instant,
+}
+
 impl Region {
     /// `PutItem`, `UpdateItem`, `DeleteItem`.
     pub(super) fn write_locally(&self, request: Request) -> Result<Value, Error> {
@@ -154,22 +164,41 @@ impl Region {
         request: Request,
         throttled: &[bool],
     ) -> Result<Value, Error> {
-        let token = request.body["ClientRequestToken"].as_str().map(str::to_owned);
-        if let Some(token) = &token {
-            let state = lock(&self.overlap).begin_token(token, Instant::now());
-            match state {
-                Token::Running => return Err(error::transaction_in_progress()),
-                // The engine answers as it did the first time, or finds other parameters.
-                Token::Done => return self.engine.perform("TransactWriteItems", request.body),
-                Token::Fresh => {}
-            }
-        }
-        let started = Instant::now();
+        let asked = request.body["TransactItems"].clone();
+        let Tokened { key, started } = match self.begin_token(&request, &asked)? {
+            Ok(tokened) => tokened,
+            Err(answer) => return Ok(answer),
+        };
         let result = self.transact_write_once(request, throttled).await;
-        if let Some(token) = &token {
-            lock(&self.overlap).end_token(token, result.is_ok(), started);
+        if let Some(key) = &key {
+            lock(&self.overlap).end_token(key, result.as_ref().ok(), started);
         }
         result
+    }
+
+    /// Whether a request with a token is to be performed, or is answered already.
+    fn begin_token(&self, request: &Request, asked: &Value) -> Result<Result<Tokened, Value>, Error> {
+        let started = Instant::now();
+        let Some(token) = request.body["ClientRequestToken"].as_str() else {
+            return Ok(Ok(Tokened { key: None, started }));
+        };
+        if token.len() > TOKEN_LEN_MAX {
+            return Err(error::validation(format!(
+                "1 validation error detected: Value '{token}' at 'clientRequestToken' failed to satisfy constraint: \
+                 Member must have length less than or equal to {TOKEN_LEN_MAX}"
+            )));
+        }
+        // One token may serve one call of each operation.
+        let key = format!("{}/{token}", request.operation);
+        match lock(&self.overlap).begin_token(&key, asked, started) {
+            Token::Running => Err(error::transaction_in_progress()),
+            Token::Mismatch => Err(error::idempotent_parameter_mismatch()),
+            Token::Done(answer) => Ok(Err(answer)),
+            Token::Fresh => Ok(Ok(Tokened {
+                key: Some(key),
+                started,
+            })),
+        }
     }
 
     async fn transact_write_once(
@@ -249,10 +278,18 @@ impl Region {
             .filter(|table| self.mode(table) == Some(Mode::Mrec))
             .cloned()
             .collect();
-        let (answer, changed) = self.engine.watching(&replicated, || {
+        let asked = request.body["TransactStatements"].clone();
+        let Tokened { key, started } = match self.begin_token(&request, &asked)? {
+            Ok(tokened) => tokened,
+            Err(answer) => return Ok(answer),
+        };
+        let performed = self.engine.watching(&replicated, || {
             self.engine.perform(&request.operation, request.body)
-        })?;
-        self.replicate(&changed)?;
+        });
+        let answer = performed.and_then(|(answer, changed)| self.replicate(&changed).and(answer));
+        if let Some(key) = &key {
+            lock(&self.overlap).end_token(key, answer.as_ref().ok(), started);
+        }
         answer
     }
 

@@ -1,10 +1,11 @@
 //! Operations that overlap in time: items held by a running transaction, and request tokens.
 //!
 //! A transaction takes a while on AWS; whoever touches one of its items meanwhile is told of a conflict. Here it holds its
-//! items from its arrival to its effect. Token windows are kept beside the engine's own, because only this side knows
-//! that a first call is still under way.
+//! items from its arrival to its effect. A repeated call is answered as the first was, its consumed capacity included,
+//! where AWS would report that of a read.
 
 use super::key::ItemKey;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -13,20 +14,23 @@ use tokio::time::Instant;
 const TOKEN_WINDOW: Duration = Duration::from_secs(600);
 
 /// What is known of a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Token {
     /// Never used, or too long ago.
     Fresh,
     /// Its first call is under way.
     Running,
-    /// Its first call succeeded; the engine holds the answer.
-    Done,
+    /// Its first call succeeded with this answer.
+    Done(Value),
+    /// Its first call asked for something else.
+    Mismatch,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Use {
+    asked: Value,
     since: Instant,
-    done: bool,
+    answer: Option<Value>,
 }
 
 /// The running transactions of one Region.
@@ -64,38 +68,38 @@ impl Overlap {
         }
     }
 
-    /// Looks a token up, and if it is fresh marks it as running.
-    pub(super) fn begin_token(&mut self, token: &str, now: Instant) -> Token {
+    /// Looks a token up, and if it is fresh marks it as running. `asked` is what the call asks for.
+    pub(super) fn begin_token(&mut self, token: &str, asked: &Value, now: Instant) -> Token {
         self.tokens
-            .retain(|_, used| !used.done || now.duration_since(used.since) < TOKEN_WINDOW);
+            .retain(|_, used| used.answer.is_none() || now.duration_since(used.since) < TOKEN_WINDOW);
         match self.tokens.get(token) {
-            Some(Use { done: true, .. }) => Token::Done,
-            Some(Use { done: false, .. }) => Token::Running,
+            Some(used) if used.asked != *asked => Token::Mismatch,
+            Some(Use {
+                answer: Some(answer), ..
+            }) => Token::Done(answer.clone()),
+            Some(Use { answer: None, .. }) => Token::Running,
             None => {
-                self.tokens.insert(
-                    token.to_owned(),
-                    Use {
-                        since: now,
-                        done: false,
-                    },
-                );
+                let used = Use {
+                    asked: asked.clone(),
+                    since: now,
+                    answer: None,
+                };
+                self.tokens.insert(token.to_owned(), used);
                 Token::Fresh
             }
         }
     }
 
     /// The token's first call ended. A failed call frees its token.
-    pub(super) fn end_token(&mut self, token: &str, succeeded: bool, now: Instant) {
-        if succeeded {
-            self.tokens.insert(
-                token.to_owned(),
-                Use {
-                    since: now,
-                    done: true,
-                },
-            );
-        } else {
-            self.tokens.remove(token);
+    pub(super) fn end_token(&mut self, token: &str, answer: Option<&Value>, now: Instant) {
+        match (answer, self.tokens.get_mut(token)) {
+            (Some(answer), Some(used)) => {
+                used.answer = Some(answer.clone());
+                used.since = now;
+            }
+            _ => {
+                self.tokens.remove(token);
+            }
         }
     }
 }
@@ -103,18 +107,22 @@ impl Overlap {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn a_token_runs_is_done_and_is_forgotten_after_ten_minutes() {
         let (mut overlap, start) = (Overlap::default(), Instant::now());
-        assert_eq!(overlap.begin_token("a", start), Token::Fresh);
-        assert_eq!(overlap.begin_token("a", start), Token::Running);
-        overlap.end_token("a", true, start);
         let later = |secs| start + Duration::from_secs(secs);
-        assert_eq!(overlap.begin_token("a", later(599)), Token::Done);
-        assert_eq!(overlap.begin_token("a", later(600)), Token::Fresh);
-        overlap.end_token("a", false, later(600));
-        assert_eq!(overlap.begin_token("a", later(600)), Token::Fresh);
+        let (asked, answer) = (json!([1]), json!({"x": 1}));
+        assert_eq!(overlap.begin_token("a", &asked, start), Token::Fresh);
+        assert_eq!(overlap.begin_token("a", &asked, start), Token::Running);
+        assert_eq!(overlap.begin_token("a", &json!([2]), start), Token::Mismatch);
+        overlap.end_token("a", Some(&answer), start);
+        assert_eq!(overlap.begin_token("a", &asked, later(599)), Token::Done(answer));
+        assert_eq!(overlap.begin_token("a", &json!([2]), later(599)), Token::Mismatch);
+        assert_eq!(overlap.begin_token("a", &asked, later(600)), Token::Fresh);
+        overlap.end_token("a", None, later(600));
+        assert_eq!(overlap.begin_token("a", &json!([2]), later(600)), Token::Fresh);
     }
 
     #[test]
