@@ -273,6 +273,27 @@ fn a_quiet_network_refuses_nobody_who_waits_his_turn() {
     );
 }
 
+/// The plans reach what makes the agreement hard; otherwise its success says little.
+#[test]
+fn hard_cases_are_reached() {
+    let clients = vec![vec![(true, 5); 5]; 3];
+    let (mut perhaps, mut refused) = (0, 0);
+    for seed in 0..40 {
+        let plan = Plan {
+            seed,
+            clients: clients.clone(),
+            loss: 0.1,
+            cut: Some((0, 40, 200)),
+        };
+        let events = run(&plan, false);
+        assert!(linearizable(&events), "seed {seed}: {events:#?}");
+        perhaps += events.iter().filter(|event| event.seen == Seen::Perhaps).count();
+        refused += 15 - events.len();
+    }
+    assert!(perhaps > 0, "no write was ever lost half-way");
+    assert!(refused > 0, "no write was ever refused");
+}
+
 /// The check can fail: Regions that forget what they accepted let two adds see one counter.
 #[test]
 fn regions_with_amnesia_are_caught() {
