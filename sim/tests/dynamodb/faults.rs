@@ -285,3 +285,36 @@ async fn whatever_meets_a_running_transaction_is_told_so() {
     first.expect("the first transaction");
     put(&client, "things", "a", 2).await;
 }
+
+#[tokio::test]
+async fn faults_are_set_over_http_only_where_that_is_allowed() {
+    let post = async |cluster: &Cluster, body: &'static str| {
+        let url = format!("http://{}/_sumzero/faults", cluster.address("us-east-1"));
+        let response = reqwest::Client::new()
+            .post(url)
+            .body(body)
+            .send()
+            .await
+            .expect("answer");
+        (response.status().as_u16(), response.text().await.expect("text"))
+    };
+    let slow = r#"[{"fault":"unavailable"}]"#;
+    let (closed, _) = one_region().await;
+    assert_eq!(post(&closed, slow).await.0, 404);
+    let open = Cluster::start_with(&["us-east-1"], |config| config.admin = true).await;
+    let client = open.client("us-east-1");
+    create_table(&client, "things", false).await;
+    assert_eq!(post(&open, slow).await, (200, "[0]".to_owned()));
+    assert!(
+        client
+            .get_item()
+            .table_name("things")
+            .key("pk", s("a"))
+            .send()
+            .await
+            .is_err()
+    );
+    assert_eq!(post(&open, r#"[{"fault":"sluggish"}]"#).await.0, 400);
+    assert_eq!(post(&open, "[]").await, (200, "[]".to_owned()));
+    assert_eq!(get(&client, "things", "a", true).await, None);
+}

@@ -19,10 +19,20 @@ async fn measure(name: &str, calls: u32, mut call: impl AsyncFnMut(u32)) {
     );
 }
 
+/// Resident memory in MiB.
+fn memory_mib() -> f64 {
+    let pages: f64 = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split(' ').nth(1)?.parse().ok())
+        .unwrap_or(0.0);
+    pages * 4096.0 / (1024.0 * 1024.0)
+}
+
 #[tokio::test]
 #[ignore = "a measurement, not a check"]
 async fn speed() {
     let regions = ["us-east-1", "us-east-2", "us-west-2"];
+    let before = memory_mib();
     let start = Instant::now();
     let cluster = Cluster::start(&regions).await;
     println!("three Regions started in {:?}", start.elapsed());
@@ -34,6 +44,10 @@ async fn speed() {
     make_global(&clients[0], "mrec", &regions[1..]).await;
     make_strong(&clients[0], "mrsc", &regions[1..]).await;
     println!("two tables made global in {:?}", start.elapsed());
+    println!(
+        "memory grew by {:.1} MiB, SDK clients included",
+        memory_mib() - before
+    );
     for table in ["local", "mrec", "mrsc"] {
         for part in 0..3 {
             let name = format!("put {table}, items {}..{}", part * CALLS, (part + 1) * CALLS);

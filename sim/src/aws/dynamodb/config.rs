@@ -197,6 +197,9 @@ pub struct Config {
     pub skew_limit: Duration,
     /// Whether unsigned requests are refused. AWS: yes.
     pub signatures_required: bool,
+    /// Whether faults can be set over HTTP, unsigned, by `POST /_sumzero/faults` with a JSON list of them. Off by
+    /// default: AWS has no such path.
+    pub admin: bool,
     /// The time from a request's arrival to its effect.
     pub latency: Span,
     /// How long a transaction holds its items before it takes effect; others that touch them meanwhile conflict.
@@ -219,6 +222,7 @@ impl Config {
             peers: BTreeMap::new(),
             skew_limit: Duration::from_secs(300),
             signatures_required: true,
+            admin: false,
             latency: Span::millis(1, 3),
             transaction_hold: Span::millis(4, 12),
             ttl: Ttl::default(),

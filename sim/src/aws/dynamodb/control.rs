@@ -130,4 +130,15 @@ impl Region {
             .await;
         }
     }
+
+    /// Performs a table operation that another Region forwarded.
+    pub(super) fn perform_forwarded(&self, operation: &str, body: &Value) -> Result<(), Error> {
+        let table = body["TableName"].as_str().unwrap_or_default();
+        self.engine.perform(operation, body.clone())?;
+        if self.mode(table) == Some(Mode::Mrsc) {
+            self.scratch()?.perform(operation, body.clone())?;
+        }
+        self.expiry_news.notify_one();
+        Ok(())
+    }
 }

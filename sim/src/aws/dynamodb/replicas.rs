@@ -3,7 +3,6 @@
 //! Simplified: a replica is there when `UpdateTable` answers, where AWS takes minutes.
 
 use super::super::wire::Error;
-use super::engine::Engine;
 use super::error;
 use super::global::message::{Reply, Request as Asked};
 use super::global::tables::{GlobalTable, Mode};
@@ -315,9 +314,4 @@ fn definition(description: &Value) -> Value {
         take(member, indexes.collect());
     }
     Value::Object(request)
-}
-
-/// Performs a table operation that another Region forwarded.
-pub(super) fn perform_forwarded(engine: &Engine, operation: &str, body: Value) -> Result<(), Error> {
-    engine.perform(operation, body).map(drop)
 }

@@ -6,7 +6,6 @@ use super::global::message::{Envelope, Reply, Request, read_frame, write_frame};
 use super::global::mrec::{Arrival, Change};
 use super::global::outbox::Due;
 use super::region::{Outbound, Region, lock};
-use super::replicas::perform_forwarded;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -177,11 +176,7 @@ impl Region {
             Request::CreateReplica { definition, global } => done(self.create_replica(definition, global)),
             Request::DeleteReplica { table } => done(self.delete_replica(&table)),
             Request::Members { global } => done(self.become_member(&serde_json::Value::Null, global)),
-            Request::Table { operation, body } => {
-                let result = perform_forwarded(&self.engine, &operation, body);
-                self.expiry_news.notify_one();
-                done(result)
-            }
+            Request::Table { operation, body } => done(self.perform_forwarded(&operation, &body)),
             agreement => lock(&self.acceptors)
                 .answer(agreement)
                 .unwrap_or_else(|| Reply::Refused {

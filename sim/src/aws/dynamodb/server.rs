@@ -4,6 +4,7 @@ use super::super::wire::{
     self, Answer, Call, Error, JsonVersion, Protocol, RequestIdStyle, Service, Signing,
 };
 use super::config::Config;
+use super::error;
 use super::faults::{Fault, FaultId};
 use super::global::counters::Counters;
 use super::key::ItemKey;
@@ -160,5 +161,24 @@ impl Service for Front {
 
     fn protocol(&self) -> &Protocol {
         &self.protocol
+    }
+
+    /// `POST /_sumzero/faults`: the list in the body takes the place of all faults in force. Answers with their ids.
+    fn admin(&self, path: &str, body: &[u8]) -> Option<Result<String, Error>> {
+        if !self.region.config.admin || path != "/_sumzero/faults" {
+            return None;
+        }
+        let faults: Vec<Fault> = match serde_json::from_slice(body) {
+            Ok(faults) => faults,
+            Err(wrong) => {
+                return Some(Err(error::validation(format!(
+                    "the body is no list of faults: {wrong}"
+                ))));
+            }
+        };
+        let mut board = lock(&self.region.faults);
+        board.clear();
+        let ids: Vec<FaultId> = faults.into_iter().map(|fault| board.begin(fault)).collect();
+        Some(serde_json::to_string(&ids).map_err(|_| error::internal()))
     }
 }

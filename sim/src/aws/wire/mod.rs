@@ -20,7 +20,7 @@ mod tests;
 mod time;
 
 pub use error::Error;
-pub use serve::{Answer, Call, JsonVersion, Protocol, RequestIdStyle, Service, serve};
+pub use serve::{ADMIN_PREFIX, Answer, Call, JsonVersion, Protocol, RequestIdStyle, Service, serve};
 pub use signature::Signing;
 pub use stream::Stream;
 pub use time::{basic_iso8601, imf_fixdate, parse_basic_iso8601};

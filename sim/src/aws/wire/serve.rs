@@ -17,6 +17,9 @@ use tokio::net::TcpListener;
 /// Bodies above this are refused with 413, as AWS does for every JSON service.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Where a service's own controls are, if it offers any. No AWS service has such a path.
+pub const ADMIN_PREFIX: &str = "/_sumzero/";
+
 /// What an AWS service answers when nothing names an operation.
 const NOT_FOUND_BODY: &str = "<UnknownOperationException/>\n";
 
@@ -128,6 +131,13 @@ pub trait Service: Send + Sync + 'static {
 
     /// The protocol, fixed for the service's life.
     fn protocol(&self) -> &Protocol;
+
+    /// Answers `POST` on a path below [`ADMIN_PREFIX`], unsigned: the simulation's own controls for programs that hold
+    /// no handle. `None`, the default, makes such a path look as it does on AWS: not there.
+    fn admin(&self, path: &str, body: &[u8]) -> Option<Result<String, Error>> {
+        let _ = (path, body);
+        None
+    }
 }
 
 /// Accepts and serves connections until the future is dropped. Each connection is a tokio task on the current runtime.
@@ -163,6 +173,14 @@ async fn handle<S: Service>(
     let respond = |status, content_type, body| response(status, content_type, body, ids.next());
     if parts.method == Method::GET && parts.uri.path() == "/" {
         return respond(200, "text/plain", protocol.health.clone());
+    }
+    if parts.method == Method::POST && parts.uri.path().starts_with(ADMIN_PREFIX) {
+        let bytes = to_bytes(body, BODY_BYTES_MAX).await.unwrap_or_default();
+        return match service.admin(parts.uri.path(), &bytes) {
+            Some(Ok(body)) => respond(200, "application/json", body),
+            Some(Err(error)) => respond(error.status(), "application/json", error.body()),
+            None => respond(404, "text/plain", NOT_FOUND_BODY.to_owned()),
+        };
     }
     if parts.method != Method::POST || parts.uri.path() != "/" || !is_json(&parts.headers, content_type) {
         return respond(404, "text/plain", NOT_FOUND_BODY.to_owned());
