@@ -5,3 +5,5 @@
 pub mod aurora;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
+#[cfg(feature = "_http")]
+pub mod wire;
