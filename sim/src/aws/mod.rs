@@ -5,3 +5,5 @@
 pub mod aurora;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
+#[cfg(feature = "messaging")]
+pub mod sqs;
