@@ -7,3 +7,5 @@ pub mod aurora;
 pub mod dynamodb;
 #[cfg(feature = "messaging")]
 pub mod sqs;
+#[cfg(feature = "_http")]
+pub mod wire;

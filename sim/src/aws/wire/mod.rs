@@ -1,0 +1,26 @@
+//! What every simulated AWS JSON service shares: the part of a request and its answer that is the same whatever the
+//! service does.
+//!
+//! Modelled: `POST /` with `x-amz-target`, JSON 1.0 and 1.1 content types, AWS error bodies, SigV4 presence, scope and
+//! date with a skew limit, a `Date` from the server's own clock, request ids, the health page, and a connection that
+//! closes without an answer (the fault behind most duplicate effects).
+//! Not modelled: the signature's value (no secret is known here, so any signature is taken as genuine), query and REST
+//! protocols, CORS, compression, TLS.
+//!
+//! A service implements [`Service`] and is served by [`serve`] on any tokio listener: a host inside a world, or a real
+//! localhost port. Nothing here starts a thread, keeps a process-wide static, or reads a clock other than `std::time`.
+
+mod connection;
+mod error;
+mod serve;
+mod signature;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod time;
+
+pub use error::Error;
+pub use serve::{Answer, Call, JsonVersion, Protocol, RequestIdStyle, Service, serve};
+pub use signature::Signing;
+pub use stream::Stream;
+pub use time::{basic_iso8601, imf_fixdate, parse_basic_iso8601};

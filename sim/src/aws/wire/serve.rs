@@ -1,0 +1,279 @@
+//! Serving one AWS JSON service on one listener.
+
+use super::connection::{Cutter, Severable};
+use super::{Error, Signing, Stream, imf_fixdate};
+use axum::body::{Body, to_bytes};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use axum::{Extension, Router};
+use bytes::Bytes;
+use serde_json::Value;
+use std::future::Future;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+use tokio::net::TcpListener;
+
+/// Bodies above this are refused with 413, as AWS does for every JSON service.
+const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What an AWS service answers when nothing names an operation.
+const NOT_FOUND_BODY: &str = "<UnknownOperationException/>\n";
+
+/// The JSON protocol's version, which only shows in the content type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JsonVersion {
+    /// `application/x-amz-json-1.0`: DynamoDB, SQS, ARC routing control.
+    V1_0,
+    /// `application/x-amz-json-1.1`: EventBridge.
+    V1_1,
+}
+
+impl JsonVersion {
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::V1_0 => "application/x-amz-json-1.0",
+            Self::V1_1 => "application/x-amz-json-1.1",
+        }
+    }
+}
+
+/// The shape of `x-amzn-RequestId`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestIdStyle {
+    /// 52 upper-case letters and digits: DynamoDB.
+    Opaque,
+    /// A version 4 UUID: most others.
+    Uuid,
+}
+
+/// How a service is addressed on the wire.
+#[derive(Debug, Clone)]
+pub struct Protocol {
+    /// The content type's version.
+    pub json: JsonVersion,
+    /// The accepted prefixes of `x-amz-target`, without the dot: `DynamoDB_20120810`.
+    pub targets: &'static [&'static str],
+    /// What each request's signature is held to.
+    pub signing: Signing,
+    /// The shape of request ids.
+    pub request_ids: RequestIdStyle,
+    /// The body of `GET /`, which load balancers and waiting scripts poll.
+    pub health: String,
+    /// Seeds the request ids.
+    pub seed: u64,
+}
+
+impl Protocol {
+    fn request_id_purpose(&self) -> String {
+        let region = self.signing.region.as_deref().unwrap_or("any-region");
+        format!("{}/{region}/request-id", self.signing.service)
+    }
+}
+
+/// One well-formed, signed request.
+#[derive(Debug)]
+pub struct Call {
+    /// Which of [`Protocol::targets`] the request named.
+    pub target: &'static str,
+    /// The operation: `PutItem`.
+    pub operation: String,
+    /// The request's JSON, always an object.
+    pub body: Value,
+    /// The length of the body on the wire, in bytes.
+    pub body_bytes: usize,
+    /// The request's headers.
+    pub headers: HeaderMap,
+}
+
+impl Call {
+    /// The id that the SDK keeps through all attempts of one call (`amz-sdk-invocation-id`).
+    pub fn invocation_id(&self) -> Option<&str> {
+        self.headers.get("amz-sdk-invocation-id")?.to_str().ok()
+    }
+
+    /// The SDK's attempt number, from 1 (`amz-sdk-request: attempt=N; max=M`).
+    pub fn attempt(&self) -> Option<u32> {
+        let text = self.headers.get("amz-sdk-request")?.to_str().ok()?;
+        text.split(';')
+            .find_map(|part| part.trim().strip_prefix("attempt=")?.parse().ok())
+    }
+}
+
+/// What a service does with a call.
+#[derive(Debug)]
+pub enum Answer {
+    /// 200 with this JSON body.
+    Ok(String),
+    /// An AWS error.
+    Error(Error),
+    /// The connection closes without a byte of answer: what the caller sees when a load balancer dies after the
+    /// request was applied.
+    Hangup,
+}
+
+impl From<Result<String, Error>> for Answer {
+    fn from(result: Result<String, Error>) -> Self {
+        match result {
+            Ok(body) => Self::Ok(body),
+            Err(error) => Self::Error(error),
+        }
+    }
+}
+
+/// A simulated AWS service behind the JSON protocol.
+pub trait Service: Send + Sync + 'static {
+    /// Performs one call. It may wait (simulated latency, a lock, a peer) but must not block.
+    fn call(&self, call: Call) -> impl Future<Output = Answer> + Send;
+
+    /// The protocol, fixed for the service's life.
+    fn protocol(&self) -> &Protocol;
+}
+
+/// Accepts and serves connections until the future is dropped. Each connection is a tokio task on the current runtime.
+///
+/// # Errors
+/// None once listening: accept errors are waited out. The result type is that of an axum server.
+pub async fn serve<S: Service>(listener: TcpListener, service: Arc<S>) -> io::Result<()> {
+    let protocol = service.protocol();
+    let ids = RequestIds {
+        style: protocol.request_ids,
+        stream: Mutex::new(Stream::named(protocol.seed, &protocol.request_id_purpose())),
+    };
+    let app = Router::new()
+        .fallback(handle::<S>)
+        .layer(Extension(Arc::new(ids)))
+        .with_state(service);
+    axum::serve(
+        Severable(listener),
+        app.into_make_service_with_connect_info::<Cutter>(),
+    )
+    .await
+}
+
+async fn handle<S: Service>(
+    State(service): State<Arc<S>>,
+    ConnectInfo(cutter): ConnectInfo<Cutter>,
+    Extension(ids): Extension<Arc<RequestIds>>,
+    request: Request,
+) -> Response<Body> {
+    let protocol = service.protocol();
+    let (parts, body) = request.into_parts();
+    let content_type = protocol.json.content_type();
+    let respond = |status, content_type, body| response(status, content_type, body, ids.next());
+    if parts.method == Method::GET && parts.uri.path() == "/" {
+        return respond(200, "text/plain", protocol.health.clone());
+    }
+    if parts.method != Method::POST || parts.uri.path() != "/" || !is_json(&parts.headers, content_type) {
+        return respond(404, "text/plain", NOT_FOUND_BODY.to_owned());
+    }
+    let Ok(bytes) = to_bytes(body, BODY_BYTES_MAX).await else {
+        return respond(
+            413,
+            content_type,
+            Error::coral_bare("RequestEntityTooLargeException").body(),
+        );
+    };
+    let answer = match admit(protocol, parts.headers, &bytes, SystemTime::now()) {
+        Ok(call) => service.call(call).await,
+        Err(error) => Answer::Error(error),
+    };
+    match answer {
+        Answer::Ok(body) => respond(200, content_type, body),
+        Answer::Error(error) => {
+            let mut response = respond(error.status(), content_type, error.body());
+            for (name, value) in error.headers() {
+                if let Ok(value) = HeaderValue::from_str(value) {
+                    response.headers_mut().insert(*name, value);
+                }
+            }
+            response
+        }
+        Answer::Hangup => {
+            cutter.sever();
+            respond(500, content_type, String::new())
+        }
+    }
+}
+
+/// The checks of the request layer, in AWS's order: a body that is JSON, an operation that exists, a signature, and
+/// only then a body at all.
+fn admit(protocol: &Protocol, headers: HeaderMap, bytes: &Bytes, now: SystemTime) -> Result<Call, Error> {
+    let body = match serde_json::from_slice(bytes) {
+        Ok(body @ Value::Object(_)) => Some(body),
+        _ if bytes.is_empty() => None,
+        _ => return Err(Error::coral_bare("SerializationException")),
+    };
+    let named = headers
+        .get("x-amz-target")
+        .and_then(|value| value.to_str().ok())
+        .and_then(|t| t.split_once('.'));
+    let known = named.and_then(|(prefix, operation)| {
+        let target = protocol.targets.iter().find(|target| **target == prefix)?;
+        Some((*target, operation.to_owned()))
+    });
+    let Some((target, operation)) = known else {
+        return Err(Error::coral_bare("UnknownOperationException"));
+    };
+    protocol.signing.check(&headers, now)?;
+    let body = body.ok_or_else(|| Error::coral_bare("SerializationException"))?;
+    Ok(Call {
+        target,
+        operation,
+        body,
+        body_bytes: bytes.len(),
+        headers,
+    })
+}
+
+fn is_json(headers: &HeaderMap, content_type: &str) -> bool {
+    let text = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("application/json");
+    let base = text.split(';').next().unwrap_or_default().trim();
+    base.eq_ignore_ascii_case(content_type) || base.eq_ignore_ascii_case("application/json")
+}
+
+fn response(status: u16, content_type: &'static str, body: String, request_id: String) -> Response<Body> {
+    let date = HeaderValue::from_str(&imf_fixdate(SystemTime::now())).unwrap_or(HeaderValue::from_static(""));
+    let id = HeaderValue::from_str(&request_id).unwrap_or(HeaderValue::from_static(""));
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::SERVER, HeaderValue::from_static("Server"));
+    // Always ours: hyper would otherwise fill in a date from a cache that all hosts of a thread share.
+    headers.insert(header::DATE, date);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert("x-amzn-requestid", id);
+    response
+}
+
+struct RequestIds {
+    style: RequestIdStyle,
+    stream: Mutex<Stream>,
+}
+
+impl RequestIds {
+    fn next(&self) -> String {
+        let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.style {
+            RequestIdStyle::Opaque => {
+                const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+                let mut id = String::with_capacity(52);
+                while id.len() < 52 {
+                    let bits = stream.bits();
+                    id.extend((0..12).map(|n| char::from(ALPHABET[(bits >> (5 * n)) as usize & 31])));
+                }
+                id.truncate(52);
+                id
+            }
+            RequestIdStyle::Uuid => {
+                let (high, low) = (stream.bits(), stream.bits());
+                let (a, b, c) = (high >> 32, high >> 16 & 0xffff, high & 0xfff);
+                let (d, e) = (low >> 48 & 0x3fff | 0x8000, low & 0xffff_ffff_ffff);
+                format!("{a:08x}-{b:04x}-4{c:03x}-{d:04x}-{e:012x}")
+            }
+        }
+    }
+}
