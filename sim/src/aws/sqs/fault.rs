@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::aws::wire::Stream;
+
 /// Delivery that SQS does not promise against. All off by default.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -39,33 +41,52 @@ impl Delivery {
     }
 }
 
-/// The faults together with the draws that decide them.
+/// The draws that decide the faults, a stream for each kind.
+#[derive(Debug)]
+pub(super) struct Draws {
+    duplicate: Stream,
+    reorder: Stream,
+    miss: Stream,
+}
+
+impl Draws {
+    pub(super) fn new(seed: u64, place: &str) -> Self {
+        let stream = |kind: &str| Stream::named(seed, &format!("{place}/{kind}"));
+        Self {
+            duplicate: stream("duplicate"),
+            reorder: stream("reorder"),
+            miss: stream("short-poll-miss"),
+        }
+    }
+}
+
+/// The faults together with their draws, for one receive.
 pub(super) struct Chance<'a> {
     pub(super) delivery: &'a Delivery,
-    pub(super) random: &'a mut fastrand::Rng,
+    pub(super) draws: &'a mut Draws,
     pub(super) short_poll: bool,
 }
 
 impl Chance<'_> {
-    fn happens(&mut self, chance: f64) -> bool {
-        chance > 0.0 && self.random.f64() < chance
-    }
-
     pub(super) fn misses(&mut self) -> bool {
-        self.short_poll && self.happens(self.delivery.short_poll_misses)
+        self.short_poll && self.draws.miss.chance(self.delivery.short_poll_misses)
     }
 
     pub(super) fn out_of_order(&mut self, waiting: usize) -> usize {
-        if self.happens(self.delivery.reorder) {
-            self.random.usize(0..waiting)
+        let at = self.draws.reorder.below(waiting as u64) as usize;
+        if self.draws.reorder.chance(self.delivery.reorder) {
+            at
         } else {
             0
         }
     }
 
     pub(super) fn duplicate(&mut self) -> Option<Duration> {
-        let max = self.delivery.duplicate_after_ms_max;
-        self.happens(self.delivery.duplicate)
-            .then(|| Duration::from_millis(self.random.u64(0..=max)))
+        let max = Duration::from_millis(self.delivery.duplicate_after_ms_max);
+        let after = self.draws.duplicate.between(Duration::ZERO, max);
+        self.draws
+            .duplicate
+            .chance(self.delivery.duplicate)
+            .then_some(after)
     }
 }

@@ -11,13 +11,11 @@
 //! receipt handle of a message succeeds and deletes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::attributes::Attributes;
 use super::deduplication::Remembered;
-use super::entry::{Counts, Entry, Receive, Received, Sent};
-use super::fault;
+use super::entry::{Counts, Entry, Sent};
 use super::message::{self, Outgoing};
 use super::order::{Order, Visibility};
 use super::receipt::Receipt;
@@ -31,22 +29,22 @@ pub const IN_FLIGHT_MAX: usize = 120_000;
 /// A queue.
 #[derive(Debug)]
 pub struct Queue {
-    uid: u64,
+    pub(super) uid: u64,
     pub(super) attributes: Attributes,
     pub(super) tags: BTreeMap<String, String>,
     pub(super) created: Duration,
     pub(super) modified: Duration,
     pub(super) purged: Option<Duration>,
-    entries: BTreeMap<u64, Entry>,
-    order: Order,
+    pub(super) entries: BTreeMap<u64, Entry>,
+    pub(super) order: Order,
     hidden: BTreeSet<(Duration, u64)>,
     by_age: BTreeSet<(Duration, u64)>,
     seen: Remembered<Sent>,
-    attempts: Remembered<Vec<Receipt>>,
+    pub(super) attempts: Remembered<Vec<Receipt>>,
     delayed: usize,
-    in_flight: usize,
+    pub(super) in_flight: usize,
     next_message: u64,
-    next_delivery: u64,
+    pub(super) next_delivery: u64,
     pub(super) counts: Counts,
 }
 
@@ -222,7 +220,7 @@ impl Queue {
         18_849_496_460_467_696_128 + u128::from(self.next_message) * 256
     }
 
-    fn enter(&mut self, entry: Entry, delay: Duration, now: Moment) {
+    pub(super) fn enter(&mut self, entry: Entry, delay: Duration, now: Moment) {
         let number = self.next_message;
         self.next_message += 1;
         self.by_age.insert((entry.enqueued, number));
@@ -245,7 +243,7 @@ impl Queue {
     }
 
     /// Changes what can be seen of a message, until when.
-    fn see(&mut self, number: u64, visibility: Visibility, until: Duration) {
+    pub(super) fn see(&mut self, number: u64, visibility: Visibility, until: Duration) {
         let Some(entry) = self.entries.get_mut(&number) else {
             return;
         };
@@ -272,7 +270,7 @@ impl Queue {
     }
 
     /// Takes a message out of the queue.
-    fn take(&mut self, number: u64) -> Option<Entry> {
+    pub(super) fn take(&mut self, number: u64) -> Option<Entry> {
         self.see(number, Visibility::Visible, Duration::ZERO);
         let entry = self.entries.remove(&number)?;
         self.by_age.remove(&(entry.enqueued, number));
@@ -282,181 +280,6 @@ impl Queue {
             .then(|| entry.message.group.as_deref().unwrap_or_default());
         self.order.remove(number, group);
         Some(entry)
-    }
-
-    /// Delivers messages. The second list is of those received too often: they have left this queue, if `dead_letters`
-    /// says that there is another one to take them.
-    pub(super) fn receive(
-        &mut self,
-        ask: &Receive,
-        dead_letters: bool,
-        chance: &mut fault::Chance<'_>,
-        now: Moment,
-    ) -> Result<(Vec<Received>, Vec<Entry>), Error> {
-        self.advance(now);
-        if let Some(again) = self.receive_again(ask, now) {
-            return Ok((again, Vec::new()));
-        }
-        if self.in_flight >= IN_FLIGHT_MAX && !self.attributes.fifo {
-            return Err(Error::OverLimit);
-        }
-        if chance.misses() {
-            return Ok((Vec::new(), Vec::new()));
-        }
-        let mut delivered = Vec::new();
-        let mut dead = Vec::new();
-        let until = now.elapsed
-            + ask
-                .visibility_timeout
-                .unwrap_or(self.attributes.visibility_timeout);
-        let redrive_at = self
-            .attributes
-            .redrive
-            .as_ref()
-            .filter(|_| dead_letters)
-            .map(|p| p.max_receive_count);
-        let mut behind = None;
-        while delivered.len() < ask.messages_max && self.in_flight < IN_FLIGHT_MAX {
-            let Some(number) = behind.take().or_else(|| self.choose(chance)) else {
-                break;
-            };
-            let Some(entry) = self.entries.get(&number) else {
-                break;
-            };
-            let group = entry.message.group.clone().filter(|_| self.attributes.fifo);
-            let next = group.and_then(|group| self.order.behind(number, &group));
-            if redrive_at.is_some_and(|limit| entry.receives_here >= limit) {
-                dead.extend(self.take(number));
-                self.counts.dead_lettered += 1;
-                // With the head gone, the next of the group is at the head of the order by itself, unless this receive
-                // already holds an earlier one.
-                behind = next.filter(|_| !delivered.is_empty());
-                continue;
-            }
-            delivered.push((number, self.deliver(number, until, chance, now)));
-            behind = next;
-        }
-        if until <= now.elapsed {
-            for (number, _) in &delivered {
-                self.see(*number, Visibility::Visible, until);
-            }
-        }
-        if let Some(attempt) = ask.attempt.as_ref().filter(|_| self.attributes.fifo) {
-            let receipts = delivered
-                .iter()
-                .map(|(number, _)| self.receipt(*number))
-                .collect();
-            self.attempts.put("", attempt, receipts, now.elapsed);
-        }
-        Ok((
-            delivered.into_iter().map(|(_, received)| received).collect(),
-            dead,
-        ))
-    }
-
-    fn choose(&mut self, chance: &mut fault::Chance<'_>) -> Option<u64> {
-        let waiting = self.order.len();
-        if !self.attributes.fifo && waiting > 1 {
-            let at = chance.out_of_order(waiting);
-            self.counts.reordered += u64::from(at > 0);
-            return self.order.nth(at);
-        }
-        self.order.nth(0)
-    }
-
-    fn deliver(
-        &mut self,
-        number: u64,
-        until: Duration,
-        chance: &mut fault::Chance<'_>,
-        now: Moment,
-    ) -> Received {
-        self.see(number, Visibility::InFlight, until);
-        let delivery = self.next_delivery;
-        self.next_delivery += 1;
-        let mut copy = None;
-        if let Some(entry) = self.entries.get_mut(&number) {
-            entry.delivery = delivery;
-            entry.received = now.elapsed;
-            entry.receives = entry.receives.saturating_add(1);
-            entry.receives_here = entry.receives_here.saturating_add(1);
-            entry.first_received.get_or_insert(now.wall);
-            copy = Some(entry.clone());
-        }
-        self.counts.received += 1;
-        if let Some(after) = chance.duplicate().filter(|_| !self.attributes.fifo)
-            && let Some(copy) = copy
-        {
-            self.counts.duplicated += 1;
-            self.enter(copy, after, now);
-        }
-        self.received(number)
-    }
-
-    fn receipt(&self, number: u64) -> Receipt {
-        let delivery = self.entries.get(&number).map_or(0, |entry| entry.delivery);
-        Receipt {
-            queue: self.uid,
-            message: number,
-            delivery,
-        }
-    }
-
-    fn received(&self, number: u64) -> Received {
-        let entry = &self.entries[&number];
-        let mut system = BTreeMap::new();
-        system.insert("SenderId", "AIDASUMZEROSIMULATED".to_owned());
-        system.insert("SentTimestamp", entry.sent.as_millis().to_string());
-        system.insert("ApproximateReceiveCount", entry.receives.to_string());
-        let first = entry.first_received.unwrap_or_default();
-        system.insert("ApproximateFirstReceiveTimestamp", first.as_millis().to_string());
-        let message = &entry.message;
-        system.extend(message.group.clone().map(|v| ("MessageGroupId", v)));
-        system.extend(
-            message
-                .deduplication
-                .clone()
-                .map(|v| ("MessageDeduplicationId", v)),
-        );
-        system.extend(entry.sequence.map(|v| ("SequenceNumber", format!("{v:020}"))));
-        system.extend(entry.source.clone().map(|v| ("DeadLetterQueueSourceArn", v)));
-        let trace = message
-            .system_attributes
-            .get("AWSTraceHeader")
-            .and_then(|a| a.string_value.clone());
-        system.extend(trace.map(|v| ("AWSTraceHeader", v)));
-        Received {
-            message_id: entry.id.clone(),
-            receipt_handle: self.receipt(number).encode(),
-            message: Arc::clone(message),
-            system_attributes: system,
-        }
-    }
-
-    /// The same answer again, its visibility timeout begun anew, if nothing happened to its messages since.
-    fn receive_again(&mut self, ask: &Receive, now: Moment) -> Option<Vec<Received>> {
-        let attempt = ask.attempt.as_ref().filter(|_| self.attributes.fifo)?;
-        let before = self.attempts.get("", attempt, now.elapsed)?.clone();
-        let untouched = |r: &Receipt| {
-            let entry = self.entries.get(&r.message);
-            entry.is_some_and(|e| e.delivery == r.delivery && e.visibility == Visibility::InFlight)
-        };
-        if before.is_empty() || !before.iter().all(untouched) {
-            return None;
-        }
-        let until = now.elapsed
-            + ask
-                .visibility_timeout
-                .unwrap_or(self.attributes.visibility_timeout);
-        for receipt in &before {
-            self.see(receipt.message, Visibility::InFlight, until);
-        }
-        Some(
-            before
-                .iter()
-                .map(|receipt| self.received(receipt.message))
-                .collect(),
-        )
     }
 
     /// Deletes the message that this handle received.

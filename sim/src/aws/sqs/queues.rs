@@ -2,15 +2,16 @@
 //!
 //! Nothing here waits or reads a clock: every operation is given the moment at which it happens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::attributes::{Attributes, RedrivePermission};
 use super::entry::{Receive, Received, Sent};
-use super::fault::{Chance, Delivery};
+use super::fault::{Chance, Delivery, Draws};
 use super::message::Outgoing;
 use super::queue::Queue;
 use super::{Error, Moment};
+use crate::aws::wire::Stream;
 
 /// How long a deleted queue's name, or another purge, is refused.
 pub const DELETED_OR_PURGED_WAIT: Duration = Duration::from_secs(60);
@@ -22,8 +23,10 @@ pub struct Queues {
     account: String,
     queues: BTreeMap<String, Queue>,
     deleted: BTreeMap<String, Duration>,
-    random: fastrand::Rng,
+    ids: Stream,
+    draws: Draws,
     next_uid: u64,
+    touched: BTreeSet<String>,
     /// How deliveries may misbehave.
     pub delivery: Delivery,
 }
@@ -32,14 +35,18 @@ impl Queues {
     /// None yet. The seed decides message ids and the draws of [`Delivery`].
     pub fn new(region: impl Into<String>, account: impl Into<String>, seed: u64) -> Self {
         let (region, account) = (region.into(), account.into());
-        let salt = xxhash_rust::xxh3::xxh3_64_with_seed(format!("sqs/{region}/{account}").as_bytes(), seed);
+        let place = format!("sqs/{region}/{account}");
+        let mut ids = Stream::named(seed, &format!("{place}/id"));
+        let next_uid = ids.bits();
         Self {
             region,
             account,
             queues: BTreeMap::new(),
             deleted: BTreeMap::new(),
-            random: fastrand::Rng::with_seed(salt),
-            next_uid: salt,
+            ids,
+            draws: Draws::new(seed, &place),
+            next_uid,
+            touched: BTreeSet::new(),
             delivery: Delivery::default(),
         }
     }
@@ -64,22 +71,29 @@ impl Queues {
         self.queues.get(name).ok_or(Error::QueueDoesNotExist)
     }
 
+    /// A queue that is about to change.
     fn queue_mut(&mut self, name: &str) -> Result<&mut Queue, Error> {
-        self.queues.get_mut(name).ok_or(Error::QueueDoesNotExist)
+        let queue = self.queues.get_mut(name).ok_or(Error::QueueDoesNotExist)?;
+        self.touched.insert(name.to_owned());
+        Ok(queue)
+    }
+
+    /// The queues that may have something to deliver now that they did not have when this was last asked.
+    pub(super) fn take_touched(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// When the next hidden message of a queue becomes visible, if nothing else happens.
+    pub(super) fn next_change(&self, name: &str) -> Option<Duration> {
+        self.queues.get(name)?.next_change()
     }
 
     /// A random id as AWS forms them.
     pub(super) fn uuid(&mut self) -> String {
-        let bits = self.random.u128(..) & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
-        let text = format!("{bits:032x}");
-        format!(
-            "{}-{}-{}-{}-{}",
-            &text[..8],
-            &text[8..12],
-            &text[12..16],
-            &text[16..20],
-            &text[20..]
-        )
+        let (high, low) = (self.ids.bits(), self.ids.bits());
+        let (a, b, c) = (high >> 32, high >> 16 & 0xffff, high & 0xfff);
+        let (d, e) = (low >> 48 & 0x3fff | 0x8000, low & 0xffff_ffff_ffff);
+        format!("{a:08x}-{b:04x}-4{c:03x}-{d:04x}-{e:012x}")
     }
 
     /// Makes a queue; asking again for the same one is no error.
@@ -303,13 +317,14 @@ impl Queues {
             .map(str::to_owned);
         let mut chance = Chance {
             delivery: &self.delivery,
-            random: &mut self.random,
+            draws: &mut self.draws,
             short_poll,
         };
         let queue = self.queues.get_mut(name).ok_or(Error::QueueDoesNotExist)?;
         let (received, dead) = queue.receive(ask, target.is_some(), &mut chance, now)?;
         let source = self.arn(name);
-        if let Some(queue) = target.and_then(|target| self.queues.get_mut(&target)) {
+        if let Some(target) = target.filter(|_| !dead.is_empty()) {
+            let queue = self.queue_mut(&target)?;
             for entry in dead {
                 queue.take_dead_letter(entry, source.clone(), now);
             }

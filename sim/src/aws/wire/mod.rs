@@ -12,6 +12,7 @@
 
 mod connection;
 mod error;
+mod fault;
 mod serve;
 mod signature;
 mod stream;
@@ -20,6 +21,7 @@ mod tests;
 mod time;
 
 pub use error::Error;
+pub use fault::{FaultHandle, Faulty, Refusals, RequestFaults, Struck};
 pub use serve::{Answer, Call, JsonVersion, Protocol, RequestIdStyle, Service, serve};
 pub use signature::Signing;
 pub use stream::Stream;
