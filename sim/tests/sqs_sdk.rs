@@ -3,12 +3,12 @@
 
 #![cfg(feature = "messaging")]
 
+mod messaging;
+
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
-use aws_sdk_sqs::error::ProvideErrorMetadata;
 use aws_sdk_sqs::types::{
     DeleteMessageBatchRequestEntry, MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName,
     SendMessageBatchRequestEntry,
@@ -16,26 +16,15 @@ use aws_sdk_sqs::types::{
 use sumzero_sim::aws::sqs::fault::Delivery;
 use sumzero_sim::aws::sqs::{Options, Sqs};
 use sumzero_sim::aws::wire::RequestFaults;
-use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-fn client(url: &str) -> Client {
-    let config = aws_sdk_sqs::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .endpoint_url(url)
-        .credentials_provider(Credentials::new("AKID", "secret", None, None, "test"))
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .build();
-    Client::from_conf(config)
-}
+use messaging::{REGION, code, listen};
 
 async fn start() -> (Sqs, Client) {
-    let sqs = Sqs::new(Options::new("us-east-1"));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let sqs = Sqs::new(Options::new(REGION));
+    let (listener, url) = listen().await;
     tokio::spawn(sqs.clone().serve(listener));
-    (sqs, client(&url))
+    (sqs, messaging::sqs(&url))
 }
 
 async fn queue(client: &Client, name: &str, attributes: &[(QueueAttributeName, &str)]) -> String {
@@ -74,10 +63,6 @@ async fn bodies(client: &Client, url: &str, wait: i32) -> Vec<(String, String)> 
         .into_iter()
         .map(|m| (m.body.unwrap(), m.receipt_handle.unwrap()))
         .collect()
-}
-
-fn code<E: ProvideErrorMetadata, R>(error: &aws_sdk_sqs::error::SdkError<E, R>) -> String {
-    error.code().unwrap_or("none").to_owned()
 }
 
 async fn sends_receives_deletes(client: &Client) {

@@ -6,6 +6,8 @@ pub mod aurora;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
 #[cfg(feature = "messaging")]
+pub mod eventbridge;
+#[cfg(feature = "messaging")]
 pub mod sqs;
 #[cfg(feature = "_http")]
 pub mod wire;

@@ -88,14 +88,6 @@ impl Queues {
         self.queues.get(name)?.next_change()
     }
 
-    /// A random id as AWS forms them.
-    pub(super) fn uuid(&mut self) -> String {
-        let (high, low) = (self.ids.bits(), self.ids.bits());
-        let (a, b, c) = (high >> 32, high >> 16 & 0xffff, high & 0xfff);
-        let (d, e) = (low >> 48 & 0x3fff | 0x8000, low & 0xffff_ffff_ffff);
-        format!("{a:08x}-{b:04x}-4{c:03x}-{d:04x}-{e:012x}")
-    }
-
     /// Makes a queue; asking again for the same one is no error.
     pub fn create(
         &mut self,
@@ -299,7 +291,7 @@ impl Queues {
     /// Sends a message.
     pub fn send(&mut self, name: &str, message: Outgoing, now: Moment) -> Result<Sent, Error> {
         self.queue(name)?;
-        let id = self.uuid();
+        let id = self.ids.uuid();
         self.queue_mut(name)?.send(message, id, now)
     }
 

@@ -10,6 +10,7 @@
 //! A service implements [`Service`] and is served by [`serve`] on any tokio listener: a host inside a world, or a real
 //! localhost port. Nothing here starts a thread, keeps a process-wide static, or reads a clock other than `std::time`.
 
+mod client;
 mod connection;
 mod error;
 mod fault;
@@ -20,6 +21,7 @@ mod stream;
 mod tests;
 mod time;
 
+pub use client::Peer;
 pub use error::Error;
 pub use fault::{FaultHandle, Faulty, Refusals, RequestFaults, Struck};
 pub use serve::{Answer, Call, JsonVersion, Protocol, RequestIdStyle, Service, serve};
