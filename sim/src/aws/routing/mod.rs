@@ -8,6 +8,7 @@
 //! May suffer: whatever any request may ([`crate::aws::wire::RequestFaults`]), and the network between the endpoints.
 //! Not modelled: the configuration API (a cluster is configured as data), rate limits, sharing between accounts.
 
+pub mod accelerator;
 pub mod config;
 pub mod consensus;
 mod endpoint;
