@@ -7,6 +7,8 @@ pub mod aurora;
 pub mod dynamodb;
 #[cfg(feature = "messaging")]
 pub mod eventbridge;
+#[cfg(feature = "_http")]
+pub mod local;
 #[cfg(feature = "routing")]
 pub mod routing;
 #[cfg(feature = "messaging")]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{Configuration, ControlState, RuleKind};
 use super::error::Error;
-use crate::aws::wire::Stream;
+use crate::aws::wire::{Stream, millis};
 
 /// No endpoint shows an older state than one that is this old.
 pub const CONVERGENCE_MAX: Duration = Duration::from_secs(15);
@@ -38,10 +38,13 @@ pub struct States {
 
 /// How long a change takes to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Convergence {
     /// At least. Default 0.
+    #[serde(with = "millis", rename = "min_ms")]
     pub min: Duration,
     /// At most, 15 s; drawn evenly for each change and endpoint. Default 10 s, so that the mean is AWS's "about 5 s".
+    #[serde(with = "millis", rename = "max_ms")]
     pub max: Duration,
 }
 

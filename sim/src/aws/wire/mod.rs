@@ -14,6 +14,7 @@ mod client;
 mod connection;
 mod error;
 mod fault;
+pub mod millis;
 mod serve;
 mod signature;
 mod stream;

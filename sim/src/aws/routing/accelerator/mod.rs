@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::aws::wire::Stream;
+use crate::aws::wire::{Stream, millis};
 use health::Health;
 
 /// A Region's endpoints behind the accelerator.
@@ -55,10 +55,12 @@ pub enum Probe {
 #[serde(default)]
 pub struct HealthCheck {
     /// Between two checks of an endpoint: 10 or 30 s in AWS. Default 10 s.
+    #[serde(with = "millis", rename = "interval_ms")]
     pub interval: Duration,
     /// Checks in a row that it takes to change an endpoint's health, either way: 1 to 10. Default 3.
     pub threshold: u32,
     /// How long one check may take. AWS does not say. Default 5 s.
+    #[serde(with = "millis", rename = "timeout_ms")]
     pub timeout: Duration,
     /// What a check does.
     pub probe: Probe,
@@ -85,7 +87,7 @@ pub struct ControlEndpoint {
 }
 
 /// How an accelerator is set up.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     /// The Regions, the nearest first for clients whose address is not in `nearest`.
     pub groups: Vec<EndpointGroup>,
@@ -99,11 +101,24 @@ pub struct Options {
     #[serde(default)]
     pub cluster: Vec<ControlEndpoint>,
     /// Between two questions to the cluster. Default 5 s.
-    #[serde(default = "poll_default")]
+    #[serde(default = "poll_default", with = "millis", rename = "cluster_poll_ms")]
     pub cluster_poll: Duration,
     /// Decides which endpoint of a Region a connection goes to.
     #[serde(default)]
     pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            groups: Vec::new(),
+            nearest: BTreeMap::new(),
+            health: HealthCheck::default(),
+            cluster: Vec::new(),
+            cluster_poll: poll_default(),
+            seed: 0,
+        }
+    }
 }
 
 fn poll_default() -> Duration {
