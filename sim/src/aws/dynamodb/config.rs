@@ -1,0 +1,251 @@
+//! What one Region's DynamoDB is told when it is created: who it is, whom it replicates with, and every knob.
+//!
+//! Defaults are AWS's documented behaviour. Where AWS documents none, the default is on the strict side and the seed is
+//! meant to choose.
+
+use super::super::wire::Stream;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A range of durations, both ends included; a draw is uniform. In files: `{ min = "1ms", max = "3ms" }`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Span {
+    /// The shortest.
+    #[serde(with = "human")]
+    pub min: Duration,
+    /// The longest.
+    #[serde(with = "human")]
+    pub max: Duration,
+}
+
+impl Span {
+    /// No time at all.
+    pub const ZERO: Self = Self {
+        min: Duration::ZERO,
+        max: Duration::ZERO,
+    };
+
+    /// From `min` to `max` milliseconds.
+    pub const fn millis(min: u64, max: u64) -> Self {
+        Self {
+            min: Duration::from_millis(min),
+            max: Duration::from_millis(max),
+        }
+    }
+
+    pub(super) fn draw(&self, stream: &mut Stream) -> Duration {
+        stream.between(self.min, self.max)
+    }
+}
+
+/// How long a change takes to become due at another Region, on top of the network's own time.
+///
+/// With probability `tail` uniform between `usual` and `max`, otherwise uniform between `min` and `usual`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lag {
+    /// The shortest lag.
+    #[serde(with = "human")]
+    pub min: Duration,
+    /// The bound of the usual lag.
+    #[serde(with = "human")]
+    pub usual: Duration,
+    /// The bound of the tail.
+    #[serde(with = "human")]
+    pub max: Duration,
+    /// The probability of the tail, 0 to 1.
+    pub tail: f64,
+}
+
+impl Lag {
+    pub(super) fn draw(&self, stream: &mut Stream) -> Duration {
+        let (low, high) = if stream.chance(self.tail) {
+            (self.usual, self.max)
+        } else {
+            (self.min, self.usual)
+        };
+        stream.between(low, high)
+    }
+}
+
+impl Default for Lag {
+    /// AWS: usually within a second, no bound promised.
+    fn default() -> Self {
+        let millis = Duration::from_millis;
+        Self {
+            min: millis(100),
+            usual: millis(900),
+            max: millis(5_000),
+            tail: 0.01,
+        }
+    }
+}
+
+/// Which of two changes with the same private timestamp wins (undocumented).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TieBreak {
+    /// The Region whose name sorts last. Replicas converge.
+    HighestRegion,
+    /// The Region whose name sorts first. Replicas converge.
+    LowestRegion,
+    /// The change already there, in each Region for itself: a tie makes replicas differ until the next write. This is
+    /// what a literal reading of "incoming > existing" gives.
+    Existing,
+}
+
+/// Multi-Region eventual consistency.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mrec {
+    /// The lag to each destination Region that has one of its own.
+    pub lag_to: BTreeMap<String, Lag>,
+    /// The lag to every other Region.
+    pub lag: Lag,
+    /// The probability, 0 to 1, that a change replaces an unsent change of the same item instead of following it.
+    pub coalesce: f64,
+    /// Who wins a tie.
+    pub tie_break: TieBreak,
+    /// The resolution of the private timestamp (undocumented). Coarser makes ties likelier.
+    #[serde(with = "human")]
+    pub stamp_resolution: Duration,
+}
+
+impl Default for Mrec {
+    fn default() -> Self {
+        Self {
+            lag_to: BTreeMap::new(),
+            lag: Lag::default(),
+            coalesce: 0.5,
+            tie_break: TieBreak::HighestRegion,
+            stamp_resolution: Duration::from_millis(1),
+        }
+    }
+}
+
+/// Multi-Region strong consistency.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mrsc {
+    /// The sets within which a strongly consistent table's three Regions must lie.
+    pub region_sets: Vec<Vec<String>>,
+    /// How long one step waits for a second Region before the request fails with a 500 (undocumented).
+    #[serde(with = "human")]
+    pub quorum_timeout: Duration,
+    /// How often a write that meets another Region's is tried again before the caller is told (undocumented).
+    pub attempts: u32,
+    /// The pause before such a new try.
+    pub backoff: Span,
+}
+
+impl Default for Mrsc {
+    fn default() -> Self {
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Self {
+            region_sets: vec![
+                set(&["us-east-1", "us-east-2", "us-west-2"]),
+                set(&["eu-west-1", "eu-west-2", "eu-west-3", "eu-central-1"]),
+                set(&["ap-northeast-1", "ap-northeast-2", "ap-northeast-3"]),
+            ],
+            quorum_timeout: Duration::from_secs(3),
+            attempts: 3,
+            backoff: Span::millis(5, 50),
+        }
+    }
+}
+
+/// Deletion of expired items.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ttl {
+    /// The time between two sweeps of the Region's tables.
+    #[serde(with = "human")]
+    pub sweep_every: Duration,
+    /// How long an item must have been expired to fall to a sweep; drawn anew for each sweep. AWS: typically up to two
+    /// days.
+    pub linger: Span,
+}
+
+impl Default for Ttl {
+    fn default() -> Self {
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        Self {
+            sweep_every: Duration::from_secs(60),
+            linger: Span {
+                min: Duration::ZERO,
+                max: hours(48),
+            },
+        }
+    }
+}
+
+/// One Region's DynamoDB.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The Region's name: `us-east-1`.
+    pub region: String,
+    /// The account in every ARN.
+    pub account: String,
+    /// Seeds every draw. Regions of one world share it; their draws differ by purpose.
+    pub seed: u64,
+    /// Where the other Regions listen for replication.
+    pub peers: BTreeMap<String, SocketAddr>,
+    /// How far a signature's date may lie from this server's clock. AWS: 5 minutes.
+    pub skew_limit: Duration,
+    /// Whether unsigned requests are refused. AWS: yes.
+    pub signatures_required: bool,
+    /// The time from a request's arrival to its effect.
+    pub latency: Span,
+    /// How long a transaction holds its items before it takes effect; others that touch them meanwhile conflict.
+    pub transaction_hold: Span,
+    /// Deletion of expired items.
+    pub ttl: Ttl,
+    /// Eventually consistent global tables.
+    pub mrec: Mrec,
+    /// Strongly consistent global tables.
+    pub mrsc: Mrsc,
+}
+
+impl Config {
+    /// AWS's behaviour for a Region without peers.
+    pub fn new(region: impl Into<String>, seed: u64) -> Self {
+        Self {
+            region: region.into(),
+            account: "123456789012".to_owned(),
+            seed,
+            peers: BTreeMap::new(),
+            skew_limit: Duration::from_secs(300),
+            signatures_required: true,
+            latency: Span::millis(1, 3),
+            transaction_hold: Span::millis(4, 12),
+            ttl: Ttl::default(),
+            mrec: Mrec::default(),
+            mrsc: Mrsc::default(),
+        }
+    }
+
+    /// The stream of draws for one purpose of this Region.
+    pub(super) fn stream(&self, purpose: &str) -> Stream {
+        Stream::named(self.seed, &format!("dynamodb/{}/{purpose}", self.region))
+    }
+}
+
+/// Durations as people write them: `150ms`, `2h`.
+pub(super) mod human {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use std::time::Duration;
+
+    pub(crate) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&humantime::format_duration(*duration).to_string())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text).map_err(|error| {
+            D::Error::custom(format!("'{text}' is not a duration such as 150ms or 2h: {error}"))
+        })
+    }
+}

@@ -1,0 +1,270 @@
+//! One Region's state, and the way of a request through it.
+//!
+//! A request is judged by the faults in force, waits its latency, takes effect in one step, and is answered. It goes on
+//! when its caller has hung up: AWS applies a write whose caller is gone.
+
+use super::super::wire::{Answer, Error, Stream};
+use super::config::Config;
+use super::engine::{Engine, OPERATIONS};
+use super::error;
+use super::faults::{Board, Failure, Outage, Verdict};
+use super::global::counters::Counters;
+use super::global::link::{Link, Sink};
+use super::global::message;
+use super::global::message::Chosen;
+use super::global::mrec::{Change, Replica};
+use super::global::mrsc::Acceptors;
+use super::global::outbox::{Outbox, Parcel};
+use super::global::proposer::{Peers, Proposer};
+use super::global::tables::{Globals, Mode};
+use super::key::ItemKey;
+use super::overlap::Overlap;
+use super::request::Request;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+impl Parcel for Change {
+    fn key(&self) -> &ItemKey {
+        &self.key
+    }
+}
+
+impl Parcel for Chosen {
+    fn key(&self) -> &ItemKey {
+        &self.key
+    }
+}
+
+/// What goes to one other Region.
+pub(super) struct Outbound {
+    pub(super) link: Arc<Link>,
+    pub(super) changes: Mutex<Outbox<Change>>,
+    pub(super) chosen: Mutex<Outbox<Chosen>>,
+    pub(super) news: Notify,
+    pub(super) lag: Mutex<Stream>,
+    /// How far this Region has read the other's log of each strongly consistent table.
+    pub(super) read_up_to: Mutex<BTreeMap<String, u64>>,
+}
+
+/// The links as the proposer sees them.
+pub(super) struct Links {
+    own: String,
+    outbound: Arc<BTreeMap<String, Outbound>>,
+    globals: Arc<Mutex<Globals>>,
+    faults: Arc<Mutex<Board>>,
+}
+
+impl Peers for Links {
+    fn ask_all(&self, table: &str, request: &message::Request, sink: &Sink) {
+        let regions = lock(&self.globals)
+            .get(table)
+            .map(|global| global.regions.clone())
+            .unwrap_or_default();
+        for (tag, region) in regions.iter().filter(|region| **region != self.own).enumerate() {
+            if let Some(outbound) = self.outbound.get(region)
+                && !lock(&self.faults).paused(region, table)
+            {
+                outbound.link.ask(request.clone(), tag, sink.clone());
+            }
+        }
+    }
+}
+
+/// Draws that shape requests.
+#[derive(Debug)]
+struct Draws {
+    latency: Stream,
+    hold: Stream,
+    coalesce: Stream,
+}
+
+/// One Region's DynamoDB.
+pub(super) struct Region {
+    pub(super) config: Config,
+    pub(super) engine: Engine,
+    /// Holds no items between steps: here a strongly consistent write is evaluated before it is agreed on.
+    pub(super) scratch: Engine,
+    pub(super) faults: Arc<Mutex<Board>>,
+    pub(super) overlap: Mutex<Overlap>,
+    pub(super) globals: Arc<Mutex<Globals>>,
+    pub(super) replica: Mutex<Replica>,
+    pub(super) acceptors: Arc<Mutex<Acceptors>>,
+    pub(super) proposer: Proposer<Links>,
+    pub(super) outbound: Arc<BTreeMap<String, Outbound>>,
+    pub(super) counters: Mutex<Counters>,
+    pub(super) expiry_news: Notify,
+    pub(super) expiry_draws: Mutex<Stream>,
+    draws: Mutex<Draws>,
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Region {
+    pub(super) fn new(config: Config) -> Result<Self, Error> {
+        let own = config.region.clone();
+        let outbound: BTreeMap<String, Outbound> = config
+            .peers
+            .iter()
+            .map(|(region, address)| {
+                let outbound = Outbound {
+                    link: Link::new(&own, *address),
+                    changes: Mutex::new(Outbox::new()),
+                    chosen: Mutex::new(Outbox::new()),
+                    news: Notify::new(),
+                    lag: Mutex::new(config.stream(&format!("lag/{region}"))),
+                    read_up_to: Mutex::default(),
+                };
+                (region.clone(), outbound)
+            })
+            .collect();
+        let outbound = Arc::new(outbound);
+        let globals = Arc::new(Mutex::new(Globals::default()));
+        let faults = Arc::new(Mutex::new(Board::new(config.stream("faults"))));
+        let acceptors = Arc::new(Mutex::new(Acceptors::default()));
+        let links = Links {
+            own: own.clone(),
+            outbound: Arc::clone(&outbound),
+            globals: Arc::clone(&globals),
+            faults: Arc::clone(&faults),
+        };
+        let proposer = Proposer::new(
+            &own,
+            config.mrsc.clone(),
+            Arc::clone(&acceptors),
+            links,
+            config.stream("agreement"),
+        );
+        Ok(Self {
+            engine: Engine::new(&own, &config.account)?,
+            scratch: Engine::new(&own, &config.account)?,
+            faults,
+            overlap: Mutex::default(),
+            globals,
+            replica: Mutex::new(Replica::new(
+                &own,
+                config.mrec.tie_break,
+                config.mrec.stamp_resolution,
+            )),
+            acceptors,
+            proposer,
+            outbound,
+            counters: Mutex::default(),
+            expiry_news: Notify::new(),
+            expiry_draws: Mutex::new(config.stream("expiry")),
+            draws: Mutex::new(Draws {
+                latency: config.stream("latency"),
+                hold: config.stream("transaction-hold"),
+                coalesce: config.stream("coalesce"),
+            }),
+            config,
+        })
+    }
+
+    /// Performs one operation, faults included.
+    pub(super) async fn serve(self: &Arc<Self>, operation: String, body: Value) -> Answer {
+        if !OPERATIONS.contains(&operation.as_str()) {
+            return Answer::Error(error::unknown_operation());
+        }
+        let request = Request::read(&self.engine, operation, body);
+        let keys: Vec<ItemKey> = request.touches.iter().map(|touch| touch.key.clone()).collect();
+        let verdict = lock(&self.faults).judge(&request.operation, &request.tables, &keys);
+        match verdict.outage {
+            Some(Outage::Refuse) => return Answer::Error(error::unavailable()),
+            Some(Outage::Hangup) => return Answer::Hangup,
+            // Ends when the caller gives the connection up.
+            Some(Outage::Silence) => std::future::pending().await,
+            None => {}
+        }
+        let region = Arc::clone(self);
+        // A task of its own, so that a caller who hangs up does not stop the request half-way.
+        let performed = tokio::spawn(async move { region.perform(request, verdict).await });
+        performed
+            .await
+            .unwrap_or_else(|_| Answer::Error(error::internal()))
+    }
+
+    async fn perform(self: Arc<Self>, request: Request, verdict: Verdict) -> Answer {
+        let wait = self.config.latency.draw(&mut lock(&self.draws).latency) + verdict.delay;
+        if !wait.is_zero() {
+            sleep(wait).await;
+        }
+        if let Some(failure) = verdict.fail_before {
+            return Answer::Error(failed(failure));
+        }
+        let result = self.execute(request, &verdict.throttled).await;
+        if verdict.lose_answer {
+            return Answer::Hangup;
+        }
+        match verdict.fail_after {
+            Some(failure) => Answer::Error(failed(failure)),
+            None => Answer::from(result.map(|answer| answer.to_string())),
+        }
+    }
+
+    async fn execute(self: &Arc<Self>, request: Request, throttled: &[bool]) -> Result<Value, Error> {
+        let strong = request
+            .tables
+            .iter()
+            .any(|table| self.mode(table) == Some(Mode::Mrsc));
+        // A batch may be throttled in part and a transaction says which item; anything else is throttled as a whole.
+        match request.operation.as_str() {
+            "BatchWriteItem" => return self.batch_write(request, throttled).await,
+            "BatchGetItem" => return self.batch_get(request, throttled).await,
+            "TransactWriteItems" if !strong => return self.transact_write(request, throttled).await,
+            "TransactGetItems" if !strong => return self.transact_get(request, throttled),
+            _ if throttled.contains(&true) => return Err(error::throughput_exceeded()),
+            _ => {}
+        }
+        match request.operation.as_str() {
+            "PutItem" | "UpdateItem" | "DeleteItem" if strong => self.write_strongly(&request).await,
+            "PutItem" | "UpdateItem" | "DeleteItem" => self.write_locally(request),
+            "GetItem" if strong && request.consistent() => self.get_strongly(request).await,
+            "Query" | "Scan" if strong && request.consistent() => {
+                for table in &request.tables {
+                    self.catch_up(table).await?;
+                }
+                self.engine.perform(&request.operation, request.body)
+            }
+            "TransactWriteItems" | "TransactGetItems" | "ExecuteTransaction" if strong => {
+                Err(error::validation(
+                    "Transactional operations are not supported on a global table with multi-Region strong consistency",
+                ))
+            }
+            "ExecuteStatement" | "BatchExecuteStatement" | "ExecuteTransaction" => {
+                self.execute_statements(request, strong).await
+            }
+            "GetItem" | "Query" | "Scan" => self.engine.perform(&request.operation, request.body),
+            _ => self.control(request).await,
+        }
+    }
+
+    pub(super) fn mode(&self, table: &str) -> Option<Mode> {
+        lock(&self.globals).mode(table)
+    }
+
+    pub(super) fn draw_hold(&self) -> Duration {
+        self.config.transaction_hold.draw(&mut lock(&self.draws).hold)
+    }
+
+    pub(super) fn draw_coalesce(&self) -> bool {
+        lock(&self.draws).coalesce.chance(self.config.mrec.coalesce)
+    }
+
+    /// This Region's wall time.
+    pub(super) fn now() -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+}
+
+fn failed(failure: Failure) -> Error {
+    match failure {
+        Failure::Internal => error::internal(),
+        Failure::Unavailable => error::unavailable(),
+    }
+}

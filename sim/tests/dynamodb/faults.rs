@@ -1,0 +1,287 @@
+//! Faults, and operations that overlap in time, through the official SDK.
+
+use crate::cluster::Cluster;
+use crate::suite::{create_table, get, n, put, s};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{Put, PutRequest, TransactWriteItem, WriteRequest};
+use std::time::{Duration, Instant};
+use sumzero_sim::aws::dynamodb::config::Span;
+use sumzero_sim::aws::dynamodb::faults::{Failure, Fault, Outage, Target};
+
+async fn one_region() -> (Cluster, Client) {
+    let cluster = Cluster::start(&["us-east-1"]).await;
+    let client = cluster.client("us-east-1");
+    create_table(&client, "things", false).await;
+    (cluster, client)
+}
+
+fn of(operation: &str, times: Option<u64>) -> Target {
+    Target {
+        operations: vec![operation.to_owned()],
+        times,
+        ..Target::default()
+    }
+}
+
+#[tokio::test]
+async fn the_sdk_outlasts_a_passing_failure_and_reports_a_lasting_one() {
+    let (cluster, client) = one_region().await;
+    let handle = cluster.handle("us-east-1");
+    let before = Fault::FailBefore {
+        target: of("PutItem", Some(1)),
+        failure: Failure::Unavailable,
+    };
+    let fault = handle.begin_fault(before);
+    put(&client, "things", "a", 1).await;
+    assert_eq!(handle.fault_bites(fault), 1);
+    let lasting = handle.begin_fault(Fault::FailBefore {
+        target: of("PutItem", None),
+        failure: Failure::Internal,
+    });
+    let refused = client
+        .put_item()
+        .table_name("things")
+        .item("pk", s("b"))
+        .send()
+        .await
+        .expect_err("lasting");
+    assert!(
+        refused
+            .as_service_error()
+            .is_some_and(|error| error.is_internal_server_error()),
+        "{refused:?}"
+    );
+    assert_eq!(handle.fault_bites(lasting), 3, "the SDK's three attempts");
+    handle.end_all_faults();
+    assert_eq!(
+        get(&client, "things", "b", true).await,
+        None,
+        "it failed before it was applied"
+    );
+}
+
+#[tokio::test]
+async fn a_failure_after_the_effect_makes_a_retried_increment_count_twice() {
+    let (cluster, client) = one_region().await;
+    put(&client, "things", "sum", 0).await;
+    let after = Fault::FailAfter {
+        target: of("UpdateItem", Some(1)),
+        failure: Failure::Internal,
+    };
+    cluster.handle("us-east-1").begin_fault(after);
+    let update = client
+        .update_item()
+        .table_name("things")
+        .key("pk", s("sum"))
+        .update_expression("ADD v :one");
+    update
+        .expression_attribute_values(":one", n(1))
+        .send()
+        .await
+        .expect("the retry succeeds");
+    assert_eq!(get(&client, "things", "sum", true).await, Some(2));
+}
+
+#[tokio::test]
+async fn a_hot_key_is_throttled_and_a_batch_only_in_part() {
+    let (cluster, client) = one_region().await;
+    let hot = Target {
+        key: Some("hot".to_owned()),
+        ..Target::default()
+    };
+    let fault = cluster
+        .handle("us-east-1")
+        .begin_fault(Fault::Throttle { target: hot });
+    put(&client, "things", "cold", 1).await;
+    let refused = client
+        .put_item()
+        .table_name("things")
+        .item("pk", s("hot"))
+        .send()
+        .await
+        .expect_err("throttled");
+    let refused = refused.into_service_error();
+    assert!(
+        refused.is_provisioned_throughput_exceeded_exception(),
+        "{refused:?}"
+    );
+
+    let write = |pk: &str| {
+        let request = PutRequest::builder()
+            .item("pk", s(pk))
+            .item("v", n(2))
+            .build()
+            .expect("request");
+        WriteRequest::builder().put_request(request).build()
+    };
+    let batch = client
+        .batch_write_item()
+        .request_items("things", vec![write("cold"), write("hot")])
+        .send()
+        .await;
+    let unprocessed = batch.expect("in part").unprocessed_items.expect("unprocessed");
+    assert_eq!(unprocessed["things"].len(), 1);
+    assert_eq!(
+        unprocessed["things"][0].put_request().expect("put").item()["pk"],
+        s("hot")
+    );
+    assert_eq!(get(&client, "things", "cold", true).await, Some(2));
+
+    let action = |pk: &str| {
+        let put = Put::builder()
+            .table_name("things")
+            .item("pk", s(pk))
+            .build()
+            .expect("put");
+        TransactWriteItem::builder().put(put).build()
+    };
+    let transaction = client
+        .transact_write_items()
+        .transact_items(action("cold"))
+        .transact_items(action("hot"));
+    let refused = transaction
+        .send()
+        .await
+        .expect_err("throttled")
+        .into_service_error();
+    let TransactWriteItemsError::TransactionCanceledException(refused) = refused else {
+        panic!("{refused:?}")
+    };
+    let codes: Vec<_> = refused
+        .cancellation_reasons()
+        .iter()
+        .map(|reason| reason.code().unwrap_or("-"))
+        .collect();
+    assert_eq!(codes, ["None", "ProvisionedThroughputExceeded"]);
+    assert!(cluster.handle("us-east-1").fault_bites(fault) >= 5);
+}
+
+#[tokio::test]
+async fn slowness_and_outages_show() {
+    let (cluster, client) = one_region().await;
+    let handle = cluster.handle("us-east-1");
+    let slow = handle.begin_fault(Fault::Slow {
+        target: Target::default(),
+        delay: Span::millis(80, 90),
+    });
+    let start = Instant::now();
+    put(&client, "things", "a", 1).await;
+    assert!(start.elapsed() >= Duration::from_millis(80));
+    handle.end_fault(slow);
+    for outage in [Outage::Refuse, Outage::Hangup] {
+        let fault = handle.begin_fault(Fault::Unavailable { outage });
+        assert!(
+            client
+                .get_item()
+                .table_name("things")
+                .key("pk", s("a"))
+                .send()
+                .await
+                .is_err(),
+            "{outage:?}"
+        );
+        handle.end_fault(fault);
+    }
+    let silent = handle.begin_fault(Fault::Unavailable {
+        outage: Outage::Silence,
+    });
+    let get = client.get_item().table_name("things").key("pk", s("a")).send();
+    assert!(
+        tokio::time::timeout(Duration::from_millis(200), get)
+            .await
+            .is_err()
+    );
+    handle.end_fault(silent);
+    assert_eq!(crate::suite::get(&client, "things", "a", true).await, Some(1));
+}
+
+#[tokio::test]
+async fn a_write_goes_on_when_its_caller_hangs_up() {
+    let (cluster, client) = one_region().await;
+    let slow = Fault::Slow {
+        target: of("PutItem", None),
+        delay: Span::millis(150, 150),
+    };
+    let slow = cluster.handle("us-east-1").begin_fault(slow);
+    let put = client
+        .put_item()
+        .table_name("things")
+        .item("pk", s("a"))
+        .item("v", n(1))
+        .send();
+    assert!(
+        tokio::time::timeout(Duration::from_millis(50), put)
+            .await
+            .is_err()
+    );
+    assert_eq!(get(&client, "things", "a", true).await, None);
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    assert_eq!(
+        get(&client, "things", "a", true).await,
+        Some(1),
+        "applied after the caller had gone"
+    );
+    cluster.handle("us-east-1").end_fault(slow);
+}
+
+#[tokio::test]
+async fn whatever_meets_a_running_transaction_is_told_so() {
+    let cluster = Cluster::start_with(&["us-east-1"], |config| {
+        config.transaction_hold = Span::millis(150, 150)
+    })
+    .await;
+    let client = cluster.client("us-east-1");
+    create_table(&client, "things", false).await;
+    let action = |pk: &str| {
+        let put = Put::builder()
+            .table_name("things")
+            .item("pk", s(pk))
+            .item("v", n(1))
+            .build()
+            .expect("put");
+        TransactWriteItem::builder().put(put).build()
+    };
+    let first = client.transact_write_items().client_request_token("first");
+    let first = first
+        .transact_items(action("a"))
+        .transact_items(action("b"))
+        .send();
+    let rivals = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let write = client
+            .put_item()
+            .table_name("things")
+            .item("pk", s("a"))
+            .send()
+            .await
+            .expect_err("held");
+        assert_eq!(write.code(), Some("TransactionConflictException"), "{write:?}");
+        let rival = client
+            .transact_write_items()
+            .transact_items(action("z"))
+            .transact_items(action("b"));
+        let refused = rival.send().await.expect_err("held").into_service_error();
+        let TransactWriteItemsError::TransactionCanceledException(refused) = refused else {
+            panic!("{refused:?}")
+        };
+        let codes: Vec<_> = refused
+            .cancellation_reasons()
+            .iter()
+            .map(|reason| reason.code().unwrap_or("-"))
+            .collect();
+        assert_eq!(codes, ["None", "TransactionConflict"]);
+        // The SDK retries this one, and by then the first call is done: the retry is answered as the first was.
+        let same = client.transact_write_items().client_request_token("first");
+        same.transact_items(action("a"))
+            .transact_items(action("b"))
+            .send()
+            .await
+            .expect("same token");
+        assert_eq!(get(&client, "things", "free", true).await, None);
+    };
+    let (first, ()) = tokio::join!(first, rivals);
+    first.expect("the first transaction");
+    put(&client, "things", "a", 2).await;
+}

@@ -1,0 +1,442 @@
+//! Global tables through the official SDK: replicas come and go, changes travel, pauses hold, strength holds.
+
+use crate::cluster::Cluster;
+use crate::suite::{create_table, get, n, put, s};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::types::{
+    CreateReplicationGroupMemberAction, DeleteReplicationGroupMemberAction, MultiRegionConsistency, Put,
+    ReplicationGroupUpdate, TimeToLiveSpecification, TransactWriteItem,
+};
+use std::time::Duration;
+use sumzero_sim::aws::dynamodb::config::Span;
+use sumzero_sim::aws::dynamodb::faults::Fault;
+use tokio::time::{sleep, timeout};
+
+const REGIONS: [&str; 3] = ["us-east-1", "us-east-2", "us-west-2"];
+
+fn create_in(region: &str) -> ReplicationGroupUpdate {
+    let create = CreateReplicationGroupMemberAction::builder()
+        .region_name(region)
+        .build()
+        .expect("action");
+    ReplicationGroupUpdate::builder().create(create).build()
+}
+
+/// Adds eventually consistent replicas.
+pub(crate) async fn make_global(client: &Client, table: &str, regions: &[&str]) {
+    for region in regions {
+        client
+            .update_table()
+            .table_name(table)
+            .replica_updates(create_in(region))
+            .send()
+            .await
+            .expect("replica");
+    }
+}
+
+/// Makes the table strongly consistent.
+pub(crate) async fn make_strong(client: &Client, table: &str, regions: &[&str]) {
+    client
+        .update_table()
+        .table_name(table)
+        .set_replica_updates(Some(regions.iter().map(|region| create_in(region)).collect()))
+        .multi_region_consistency(MultiRegionConsistency::Strong)
+        .send()
+        .await
+        .expect("strong replicas");
+}
+
+async fn eventual() -> (Cluster, Vec<Client>) {
+    let cluster = Cluster::start(&REGIONS).await;
+    let clients: Vec<Client> = REGIONS.iter().map(|region| cluster.client(region)).collect();
+    create_table(&clients[0], "things", false).await;
+    put(&clients[0], "things", "before", 1).await;
+    make_global(&clients[0], "things", &REGIONS[1..]).await;
+    (cluster, clients)
+}
+
+async fn strong() -> (Cluster, Vec<Client>) {
+    let cluster = Cluster::start_with(&REGIONS, |config| {
+        config.mrsc.quorum_timeout = Duration::from_millis(300);
+        config.mrsc.backoff = Span::millis(1, 5);
+    })
+    .await;
+    let clients: Vec<Client> = REGIONS.iter().map(|region| cluster.client(region)).collect();
+    create_table(&clients[0], "things", false).await;
+    make_strong(&clients[0], "things", &REGIONS[1..]).await;
+    (cluster, clients)
+}
+
+#[tokio::test]
+async fn a_replica_is_described_filled_and_kept_up() {
+    let (cluster, clients) = eventual().await;
+    let described = clients[1]
+        .describe_table()
+        .table_name("things")
+        .send()
+        .await
+        .expect("describe")
+        .table
+        .expect("table");
+    assert_eq!(
+        described.table_arn(),
+        Some("arn:aws:dynamodb:us-east-2:123456789012:table/things")
+    );
+    assert_eq!(
+        described.multi_region_consistency(),
+        Some(&MultiRegionConsistency::Eventual)
+    );
+    let mut replicas: Vec<_> = described
+        .replicas()
+        .iter()
+        .filter_map(|replica| replica.region_name())
+        .collect();
+    replicas.sort_unstable();
+    assert_eq!(replicas, ["us-east-1", "us-west-2"]);
+
+    put(&clients[2], "things", "from-west", 2).await;
+    assert_eq!(
+        get(&clients[0], "things", "from-west", true).await,
+        None,
+        "a strong read sees its own Region only"
+    );
+    clients[0]
+        .delete_item()
+        .table_name("things")
+        .key("pk", s("before"))
+        .send()
+        .await
+        .expect("delete");
+    cluster.quiescent().await;
+    for client in &clients {
+        assert_eq!(get(client, "things", "from-west", false).await, Some(2));
+        assert_eq!(get(client, "things", "before", false).await, None);
+    }
+    assert_eq!(
+        cluster.summary().lost_updates.len(),
+        0,
+        "writes that saw each other are no conflict"
+    );
+}
+
+#[tokio::test]
+async fn a_paused_replication_catches_up_when_it_resumes() {
+    let (cluster, clients) = eventual().await;
+    cluster.quiescent().await;
+    let pause = Fault::PauseReplication {
+        region: None,
+        table: Some("things".to_owned()),
+    };
+    let pause = cluster.handle(REGIONS[0]).begin_fault(pause);
+    for number in 0..10 {
+        put(&clients[0], "things", &format!("east-{number}"), number).await;
+        put(&clients[1], "things", &format!("mid-{number}"), number).await;
+    }
+    sleep(Duration::from_millis(400)).await;
+    assert_eq!(
+        get(&clients[1], "things", "east-9", true).await,
+        None,
+        "nothing leaves"
+    );
+    assert_eq!(
+        get(&clients[0], "things", "mid-9", true).await,
+        None,
+        "and nothing enters"
+    );
+    assert_eq!(
+        get(&clients[2], "things", "mid-9", true).await,
+        Some(9),
+        "others go on"
+    );
+    assert!(cluster.handle(REGIONS[0]).fault_bites(pause) > 0);
+    cluster.handle(REGIONS[0]).end_fault(pause);
+    cluster.quiescent().await;
+    for region in &REGIONS[1..] {
+        assert_eq!(
+            cluster.items(REGIONS[0], "things"),
+            cluster.items(region, "things")
+        );
+    }
+    assert_eq!(cluster.items(REGIONS[0], "things").len(), 21);
+}
+
+#[tokio::test]
+async fn a_transaction_and_a_statement_replicate_item_by_item() {
+    let (cluster, clients) = eventual().await;
+    let action = |pk: &str| {
+        let put = Put::builder()
+            .table_name("things")
+            .item("pk", s(pk))
+            .item("v", n(3))
+            .build()
+            .expect("put");
+        TransactWriteItem::builder().put(put).build()
+    };
+    let transaction = clients[0]
+        .transact_write_items()
+        .transact_items(action("x"))
+        .transact_items(action("y"));
+    transaction.send().await.expect("transaction");
+    let statement = clients[0]
+        .execute_statement()
+        .statement("INSERT INTO \"things\" VALUE {'pk': 'z', 'v': 4}");
+    statement.send().await.expect("statement");
+    cluster.quiescent().await;
+    for (pk, value) in [("x", 3), ("y", 3), ("z", 4)] {
+        assert_eq!(get(&clients[2], "things", pk, true).await, Some(value));
+    }
+}
+
+#[tokio::test]
+async fn expiry_replicates_as_a_deletion() {
+    let cluster = Cluster::start_with(&REGIONS[..2], |config| {
+        // Only one Region sweeps, so that what the other loses came by replication.
+        let sweeps = config.region == REGIONS[0];
+        config.ttl.sweep_every = Duration::from_millis(if sweeps { 50 } else { 3_600_000 });
+        config.ttl.linger = Span::ZERO;
+    })
+    .await;
+    let (east, mid) = (cluster.client(REGIONS[0]), cluster.client(REGIONS[1]));
+    create_table(&east, "things", false).await;
+    make_global(&east, "things", &REGIONS[1..2]).await;
+    let expiry = TimeToLiveSpecification::builder()
+        .enabled(true)
+        .attribute_name("expires_at")
+        .build();
+    let enable = east
+        .update_time_to_live()
+        .table_name("things")
+        .time_to_live_specification(expiry.expect("specification"));
+    enable.send().await.expect("enable");
+    let described = mid
+        .describe_time_to_live()
+        .table_name("things")
+        .send()
+        .await
+        .expect("describe");
+    assert_eq!(
+        described
+            .time_to_live_description()
+            .expect("ttl")
+            .attribute_name(),
+        Some("expires_at")
+    );
+    for (pk, expires_at) in [("old", 1), ("new", 4_000_000_000)] {
+        let put = mid
+            .put_item()
+            .table_name("things")
+            .item("pk", s(pk))
+            .item("expires_at", n(expires_at));
+        put.send().await.expect("put");
+    }
+    let swept = async {
+        while cluster.items(REGIONS[1], "things").len() > 1 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(5), swept)
+        .await
+        .expect("the expired item is gone everywhere");
+    assert!(cluster.items(REGIONS[1], "things")[0].contains("new"));
+}
+
+#[tokio::test]
+async fn replicas_are_removed() {
+    let (cluster, clients) = eventual().await;
+    let delete = DeleteReplicationGroupMemberAction::builder()
+        .region_name(REGIONS[2])
+        .build()
+        .expect("action");
+    let delete = ReplicationGroupUpdate::builder().delete(delete).build();
+    clients[0]
+        .update_table()
+        .table_name("things")
+        .replica_updates(delete)
+        .send()
+        .await
+        .expect("remove");
+    let gone = clients[2]
+        .describe_table()
+        .table_name("things")
+        .send()
+        .await
+        .expect_err("gone");
+    assert!(gone.into_service_error().is_resource_not_found_exception());
+    put(&clients[1], "things", "after", 1).await;
+    cluster.quiescent().await;
+    assert_eq!(get(&clients[0], "things", "after", true).await, Some(1));
+}
+
+#[tokio::test]
+async fn replica_updates_that_aws_refuses_are_refused() {
+    let cluster = Cluster::start(&["us-east-1", "us-east-2", "us-west-2", "sa-east-1"]).await;
+    let client = cluster.client("us-east-1");
+    create_table(&client, "things", false).await;
+    put(&client, "things", "a", 1).await;
+    let update = |regions: &[&str], consistency: Option<MultiRegionConsistency>| {
+        let updates = regions.iter().map(|region| create_in(region)).collect();
+        let update = client
+            .update_table()
+            .table_name("things")
+            .set_replica_updates(Some(updates));
+        update.set_multi_region_consistency(consistency).send()
+    };
+    let strong = || Some(MultiRegionConsistency::Strong);
+    for (regions, consistency, why) in [
+        (&["us-east-1"][..], None, "its own Region"),
+        (&["eu-west-9"], None, "no such Region"),
+        (&["us-east-2"], strong(), "two replicas"),
+        (&["us-east-2", "sa-east-1"], strong(), "not one Region set"),
+        (&["us-east-2", "us-west-2"], strong(), "not empty"),
+    ] {
+        let refused = update(regions, consistency).await.expect_err(why);
+        assert_eq!(refused.code(), Some("ValidationException"), "{why}: {refused:?}");
+    }
+    let other = cluster.client("us-east-2");
+    create_table(&other, "things", false).await;
+    let refused = update(&["us-east-2"], None)
+        .await
+        .expect_err("the name is taken there");
+    assert_eq!(refused.code(), Some("ValidationException"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn strong_reads_see_the_latest_write_of_any_region() {
+    let (cluster, clients) = strong().await;
+    for (round, writer) in [0, 1, 2, 1, 0].into_iter().enumerate() {
+        let update = clients[writer]
+            .update_item()
+            .table_name("things")
+            .key("pk", s("sum"));
+        let update = update
+            .update_expression("ADD v :one")
+            .expression_attribute_values(":one", n(1));
+        update.send().await.expect("update");
+        for client in &clients {
+            assert_eq!(get(client, "things", "sum", true).await, Some(round as i64 + 1));
+            let all = client
+                .scan()
+                .table_name("things")
+                .consistent_read(true)
+                .send()
+                .await
+                .expect("scan");
+            assert_eq!(all.items()[0]["v"], n(round as i64 + 1));
+        }
+    }
+    cluster.quiescent().await;
+    for client in &clients {
+        assert_eq!(get(client, "things", "sum", false).await, Some(5));
+    }
+}
+
+#[tokio::test]
+async fn strong_increments_from_three_regions_lose_nothing() {
+    let (_cluster, clients) = strong().await;
+    let add = async |client: &Client| {
+        let mut done = 0;
+        for _ in 0..8 {
+            let update = client
+                .update_item()
+                .table_name("things")
+                .key("pk", s("sum"))
+                .update_expression("ADD v :one");
+            match update.expression_attribute_values(":one", n(1)).send().await {
+                Ok(_) => done += 1,
+                // Only a refusal that promises no effect may be counted as none.
+                Err(error) => assert_eq!(
+                    error.code(),
+                    Some("ReplicatedWriteConflictException"),
+                    "{error:?}"
+                ),
+            }
+        }
+        done
+    };
+    let (one, two, three) = tokio::join!(add(&clients[0]), add(&clients[1]), add(&clients[2]));
+    assert_eq!(
+        get(&clients[1], "things", "sum", true).await,
+        Some(one + two + three)
+    );
+    assert!(one + two + three > 0);
+}
+
+#[tokio::test]
+async fn a_strong_table_refuses_transactions_and_expiry() {
+    let (_cluster, clients) = strong().await;
+    let put = Put::builder()
+        .table_name("things")
+        .item("pk", s("a"))
+        .build()
+        .expect("put");
+    let transaction = clients[0].transact_write_items();
+    let transaction = transaction
+        .transact_items(TransactWriteItem::builder().put(put).build())
+        .send()
+        .await;
+    assert_eq!(
+        transaction.expect_err("transaction").code(),
+        Some("ValidationException")
+    );
+    let expiry = TimeToLiveSpecification::builder()
+        .enabled(true)
+        .attribute_name("x")
+        .build()
+        .expect("specification");
+    let enable = clients[0]
+        .update_time_to_live()
+        .table_name("things")
+        .time_to_live_specification(expiry)
+        .send()
+        .await;
+    assert_eq!(enable.expect_err("expiry").code(), Some("ValidationException"));
+}
+
+#[tokio::test]
+async fn a_region_alone_serves_only_eventually_consistent_reads() {
+    let (cluster, clients) = strong().await;
+    put(&clients[0], "things", "a", 1).await;
+    cluster.quiescent().await;
+    let alone = Fault::PauseReplication {
+        region: None,
+        table: None,
+    };
+    let alone = cluster.handle(REGIONS[0]).begin_fault(alone);
+    let write = clients[0]
+        .put_item()
+        .table_name("things")
+        .item("pk", s("b"))
+        .item("v", n(2))
+        .send()
+        .await;
+    let status = write
+        .expect_err("no second Region")
+        .raw_response()
+        .map(|response| response.status().as_u16());
+    assert!(status.is_some_and(|status| status >= 500), "{status:?}");
+    let read = clients[0]
+        .get_item()
+        .table_name("things")
+        .key("pk", s("a"))
+        .consistent_read(true)
+        .send()
+        .await;
+    assert!(read.is_err(), "a strong read needs a second Region");
+    assert_eq!(get(&clients[0], "things", "a", false).await, Some(1));
+
+    put(&clients[1], "things", "a", 7).await;
+    assert_eq!(
+        get(&clients[2], "things", "a", true).await,
+        Some(7),
+        "the other two go on"
+    );
+    cluster.handle(REGIONS[0]).end_fault(alone);
+    assert_eq!(
+        get(&clients[0], "things", "a", true).await,
+        Some(7),
+        "and the one that was alone catches up"
+    );
+    assert_eq!(get(&clients[0], "things", "b", true).await, None);
+}
