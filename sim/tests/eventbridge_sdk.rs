@@ -16,7 +16,7 @@ use serde_json::Value;
 use sumzero_sim::aws::eventbridge::outbox::Backoff;
 use sumzero_sim::aws::eventbridge::{EventBridge, Faults, Options};
 use sumzero_sim::aws::sqs::{self, Sqs};
-use sumzero_sim::aws::wire::RequestFaults;
+use sumzero_sim::aws::wire::{self, Outage, RequestFault};
 
 use messaging::{REGION, code, listen};
 
@@ -403,14 +403,13 @@ async fn an_outage_of_the_target_delays_and_does_not_lose() {
     place.events.set_faults(Faults::default()).unwrap();
     assert!(place.take(&url).await.is_some());
     // The same for a fault on the queue's own side.
-    let out = RequestFaults {
-        unavailable: true,
-        ..RequestFaults::default()
+    let refuse = RequestFault::Unavailable {
+        outage: Outage::Refuse,
     };
-    place.sqs.faults().set(out).unwrap();
+    let out = place.sqs.faults().begin(refuse).unwrap();
     place.put(r#"{"n":2}"#).await.unwrap();
     tokio::time::sleep(Duration::from_millis(300)).await;
-    place.sqs.faults().set(RequestFaults::default()).unwrap();
+    place.sqs.faults().end(out);
     assert!(
         place
             .take(&url)
@@ -494,12 +493,16 @@ async fn delivery_is_at_least_once() {
     assert_ne!(first.message_id(), second.message_id(), "two messages");
     // A lost answer of the queue does the same without any fault of EventBridge.
     place.events.set_faults(Faults::default()).unwrap();
-    let lost = RequestFaults {
-        operations: BTreeSet::from(["SendMessage".to_owned()]),
-        answer_lost: 0.6,
-        ..RequestFaults::default()
+    let target = wire::Target {
+        operations: vec!["SendMessage".to_owned()],
+        times: Some(3),
+        ..wire::Target::default()
     };
-    place.sqs.faults().set(lost).unwrap();
+    let lost = place
+        .sqs
+        .faults()
+        .begin(RequestFault::LoseAnswer { target })
+        .unwrap();
     for _ in 0..10 {
         place.put("{}").await.unwrap();
     }
@@ -507,7 +510,12 @@ async fn delivery_is_at_least_once() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(place.events.counts().delivered, 12);
-    assert!(place.sqs.counts("q").unwrap().sent > 12);
+    assert_eq!(place.sqs.faults().bites(lost), 3);
+    assert_eq!(
+        place.sqs.counts("q").unwrap().sent,
+        15,
+        "one more for every answer lost"
+    );
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use aws_sdk_route53recoverycluster::Client;
 use aws_sdk_route53recoverycluster::types::{RoutingControlState as State, UpdateRoutingControlStateEntry};
 use sumzero_sim::aws::routing::config::{RuleKind, RuleType, SafetyRule};
 use sumzero_sim::aws::routing::{Configuration, Convergence, Endpoint, Options};
-use sumzero_sim::aws::wire::RequestFaults;
+use sumzero_sim::aws::wire::{Outage, RequestFault};
 use tokio::task::JoinHandle;
 
 use messaging::{REGION, code, listen};
@@ -214,11 +214,10 @@ async fn three_of_five_are_enough_and_two_are_not() {
 #[tokio::test]
 async fn an_endpoint_that_is_out_sends_the_caller_to_the_next() {
     let cluster = start(at_once()).await;
-    let out = RequestFaults {
-        unavailable: true,
-        ..RequestFaults::default()
+    let refuse = RequestFault::Unavailable {
+        outage: Outage::Refuse,
     };
-    cluster.endpoints[0].faults().set(out).unwrap();
+    cluster.endpoints[0].faults().begin(refuse).unwrap();
     let unavailable = "EndpointTemporarilyUnavailableException".to_owned();
     assert_eq!(cluster.set(0, "free", State::On).await, Err(unavailable));
     cluster.set(1, "free", State::On).await.unwrap();

@@ -15,7 +15,7 @@ use aws_sdk_sqs::types::{
 };
 use sumzero_sim::aws::sqs::fault::Delivery;
 use sumzero_sim::aws::sqs::{Options, Sqs};
-use sumzero_sim::aws::wire::RequestFaults;
+use sumzero_sim::aws::wire::{Outage, RequestFault, Target};
 use tokio::time::Instant;
 
 use messaging::{REGION, code, listen};
@@ -487,12 +487,12 @@ async fn a_lost_answer_makes_the_sdk_send_twice_and_fifo_absorbs_it() {
     let (sqs, client) = start().await;
     let plain = queue(&client, "plain", &[]).await;
     let fifo = queue(&client, "safe.fifo", &[]).await;
-    let lost = || RequestFaults {
-        operations: BTreeSet::from(["SendMessage".to_owned()]),
-        answer_lost: 0.5,
-        ..RequestFaults::default()
+    let target = Target {
+        operations: vec!["SendMessage".to_owned()],
+        probability: Some(0.5),
+        ..Target::default()
     };
-    sqs.faults().set(lost()).unwrap();
+    let lost = sqs.faults().begin(RequestFault::LoseAnswer { target }).unwrap();
     let mut answered = 0;
     for n in 0..6 {
         let to_plain = client
@@ -508,8 +508,8 @@ async fn a_lost_answer_makes_the_sdk_send_twice_and_fifo_absorbs_it() {
         answered += u64::from(to_plain.send().await.is_ok());
         let _ = to_fifo.send().await;
     }
-    sqs.faults().set(RequestFaults::default()).unwrap();
-    assert!(sqs.faults().struck().answers_lost > 0);
+    sqs.faults().end(lost);
+    assert!(sqs.faults().bites(lost) > 0);
     assert!(
         sqs.counts("plain").unwrap().sent > answered,
         "the SDK's retries left duplicates"
@@ -522,12 +522,10 @@ async fn a_lost_answer_makes_the_sdk_send_twice_and_fifo_absorbs_it() {
 async fn throttling_and_outages_reach_the_caller_once_retries_are_spent() {
     let (sqs, client) = start().await;
     let url = queue(&client, "q", &[]).await;
-    sqs.faults()
-        .set(RequestFaults {
-            throttle: 1.0,
-            ..RequestFaults::default()
-        })
-        .unwrap();
+    let throttle = RequestFault::Throttle {
+        target: Target::default(),
+    };
+    let throttle = sqs.faults().begin(throttle).unwrap();
     let refused = client
         .send_message()
         .queue_url(&url)
@@ -536,13 +534,12 @@ async fn throttling_and_outages_reach_the_caller_once_retries_are_spent() {
         .await
         .unwrap_err();
     assert_eq!(code(&refused), "RequestThrottled");
-    assert_eq!(sqs.faults().struck().throttled, 3, "three attempts");
-    sqs.faults()
-        .set(RequestFaults {
-            unavailable: true,
-            ..RequestFaults::default()
-        })
-        .unwrap();
+    assert_eq!(sqs.faults().bites(throttle), 3, "three attempts");
+    sqs.faults().end(throttle);
+    let refuse = RequestFault::Unavailable {
+        outage: Outage::Refuse,
+    };
+    sqs.faults().begin(refuse).unwrap();
     let out = client
         .send_message()
         .queue_url(&url)

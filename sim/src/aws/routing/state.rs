@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{Configuration, ControlState, RuleKind};
 use super::error::Error;
-use crate::aws::wire::{Stream, millis};
+use crate::aws::wire::{Stream, human};
 
 /// No endpoint shows an older state than one that is this old.
 pub const CONVERGENCE_MAX: Duration = Duration::from_secs(15);
@@ -41,10 +41,10 @@ pub struct States {
 #[serde(default)]
 pub struct Convergence {
     /// At least. Default 0.
-    #[serde(with = "millis", rename = "min_ms")]
+    #[serde(with = "human")]
     pub min: Duration,
     /// At most, 15 s; drawn evenly for each change and endpoint. Default 10 s, so that the mean is AWS's "about 5 s".
-    #[serde(with = "millis", rename = "max_ms")]
+    #[serde(with = "human")]
     pub max: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! How SQS itself may misbehave in delivery, as data. What may happen to a request on its way is `crate::aws::wire`'s.
+//! How SQS itself may misbehave in delivery, as data. What may happen to a request on its way is [`crate::aws::wire::RequestFault`]'s.
 
 use std::time::Duration;
 

@@ -1,60 +1,127 @@
-//! What may happen to any request of any service, whatever the service does: throttled, failed before or after it was
-//! applied, applied and its answer lost, slow, or refused because the service is out.
+//! What may happen to any request of any service, whatever the service does, as data.
+//!
+//! | fault | what the client sees | was it applied |
+//! |---|---|---|
+//! | throttle | the service's throttling error | no |
+//! | fail before | the service's internal error | no |
+//! | fail after | the service's internal error | yes |
+//! | lose answer | the connection closes with no answer | yes |
+//! | slow | a late answer | yes, late |
+//! | unavailable | a refusal, a closed connection, or no answer ever | no |
 //!
 //! [`Faulty`] wraps a service, so that no service knows of any of this. Each kind of fault draws from a stream of its
-//! own: switching one off leaves the others' draws as they were.
+//! own, and a request that a fault cannot strike draws nothing: taking one fault away leaves the others' draws as they
+//! were.
 
-use super::{Answer, Call, Error, Protocol, Service, Stream};
+use super::{Answer, Call, Error, Protocol, Service, Stream, human};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Faults of requests. All off by default.
+/// The longest that a slow request can be held up.
+const DELAY_MAX: Duration = Duration::from_secs(600);
+
+/// Which requests a fault strikes. Every member that is given must match.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct RequestFaults {
-    /// Only these operations suffer; empty: all of them.
-    pub operations: BTreeSet<String>,
-    /// The chance, 0 to 1, that a request is refused by throttling. Nothing is applied.
-    pub throttle: f64,
-    /// The chance, 0 to 1, of a 500 with nothing applied.
-    pub error_before: f64,
-    /// The chance, 0 to 1, of a 500 although the request was applied.
-    pub error_after: f64,
-    /// The chance, 0 to 1, that the connection closes without an answer after the request was applied.
-    pub answer_lost: f64,
-    /// The chance, 0 to 1, that a request waits before it is looked at.
-    pub slow: f64,
-    /// The least milliseconds that a slow request waits, 0 to 600,000.
-    pub slow_ms_min: u64,
-    /// The most milliseconds that a slow request waits, `slow_ms_min` to 600,000; drawn evenly between the two.
-    pub slow_ms_max: u64,
-    /// Every request is answered 503, with nothing applied.
-    pub unavailable: bool,
+pub struct Target {
+    /// Only these operations (`SendMessage`). Empty: all.
+    pub operations: Vec<String>,
+    /// The probability, 0 to 1, that a matching request is struck. Default 1.
+    pub probability: Option<f64>,
+    /// How many requests are struck before the fault is spent. Default: no limit.
+    pub times: Option<u64>,
 }
 
-impl RequestFaults {
+/// How a service that is out shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outage {
+    /// The service's own error at once.
+    #[default]
+    Refuse,
+    /// The connection closes at once.
+    Hangup,
+    /// No answer, ever: the client's own time-out decides.
+    Silence,
+}
+
+/// A fault of requests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "fault", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum RequestFault {
+    /// Refused by throttling.
+    Throttle {
+        /// Whom it strikes.
+        #[serde(default)]
+        target: Target,
+    },
+    /// An internal error before anything is applied.
+    FailBefore {
+        /// Whom it strikes.
+        #[serde(default)]
+        target: Target,
+    },
+    /// An internal error although the request was applied.
+    FailAfter {
+        /// Whom it strikes.
+        #[serde(default)]
+        target: Target,
+    },
+    /// The request is applied and the connection closes without an answer.
+    LoseAnswer {
+        /// Whom it strikes.
+        #[serde(default)]
+        target: Target,
+    },
+    /// The request waits before it is looked at, evenly between the two. Useful range: 10 ms to 30 s; at most 10 min.
+    Slow {
+        /// Whom it strikes.
+        #[serde(default)]
+        target: Target,
+        /// The least wait.
+        #[serde(with = "human")]
+        min: Duration,
+        /// The most.
+        #[serde(with = "human")]
+        max: Duration,
+    },
+    /// No request is taken at all.
+    Unavailable {
+        /// How that shows.
+        #[serde(default)]
+        outage: Outage,
+    },
+}
+
+impl RequestFault {
+    fn target(&self) -> Option<&Target> {
+        match self {
+            Self::Throttle { target }
+            | Self::FailBefore { target }
+            | Self::FailAfter { target }
+            | Self::LoseAnswer { target }
+            | Self::Slow { target, .. } => Some(target),
+            Self::Unavailable { .. } => None,
+        }
+    }
+
     /// Refuses a number outside its range, by name.
     ///
     /// # Errors
     /// Which number, and its range.
     pub fn check(&self) -> Result<(), String> {
-        for (name, chance) in [
-            ("throttle", self.throttle),
-            ("error_before", self.error_before),
-            ("error_after", self.error_after),
-            ("answer_lost", self.answer_lost),
-            ("slow", self.slow),
-        ] {
-            if !(0.0..=1.0).contains(&chance) {
-                return Err(format!("{name} is {chance}, not within 0 to 1"));
+        if let Some(probability) = self.target().and_then(|target| target.probability)
+            && !(0.0..=1.0).contains(&probability)
+        {
+            return Err(format!("probability is {probability}, not within 0 to 1"));
+        }
+        match self {
+            Self::Slow { min, max, .. } if min > max || *max > DELAY_MAX => {
+                Err("min and max must rise and stay within 0 s to 10 min".to_owned())
             }
+            _ => Ok(()),
         }
-        if self.slow_ms_min > self.slow_ms_max || self.slow_ms_max > 600_000 {
-            return Err("slow_ms_min and slow_ms_max must rise and stay within 0 to 600,000".to_owned());
-        }
-        Ok(())
     }
 }
 
@@ -69,31 +136,18 @@ pub struct Refusals {
     pub unavailable: Error,
 }
 
-/// How often each fault struck.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Struck {
-    /// Requests throttled.
-    pub throttled: u64,
-    /// Requests failed before they were applied.
-    pub failed_before: u64,
-    /// Requests failed after they were applied.
-    pub failed_after: u64,
-    /// Requests applied whose answer was lost.
-    pub answers_lost: u64,
-    /// Requests held up.
-    pub slowed: u64,
-    /// Requests refused because the service was out.
-    pub unavailable: u64,
-}
+/// Names a fault that was begun, so that it can be ended and its bites counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FaultId(usize);
 
-/// Sets and counts the faults of one served service; clones are the same handle.
+/// Begins, ends and counts the faults of one served service; clones are the same handle.
 #[derive(Debug, Clone)]
-pub struct FaultHandle(Arc<Mutex<State>>);
+pub struct FaultHandle(Arc<Mutex<Board>>);
 
 #[derive(Debug)]
-struct State {
-    faults: RequestFaults,
-    struck: Struck,
+struct Board {
+    /// Every fault ever begun, by its id.
+    begun: Vec<Begun>,
     throttle: Stream,
     before: Stream,
     after: Stream,
@@ -101,26 +155,30 @@ struct State {
     slow: Stream,
 }
 
-enum After {
-    Answer,
-    Fail,
-    Hangup,
+#[derive(Debug)]
+struct Begun {
+    fault: RequestFault,
+    in_force: bool,
+    bites: u64,
 }
 
-enum Fate {
-    Throttle,
-    Fail,
-    Unavailable,
-    Perform(After),
+/// What is to happen to one request.
+#[derive(Debug, Default)]
+struct Verdict {
+    outage: Option<Outage>,
+    throttled: bool,
+    fails_before: bool,
+    fails_after: bool,
+    answer_lost: bool,
+    delay: Duration,
 }
 
 impl FaultHandle {
     /// No faults. The seed and the name of the service decide the draws.
     pub fn new(seed: u64, service: &str) -> Self {
         let stream = |kind: &str| Stream::named(seed, &format!("{service}/fault/{kind}"));
-        Self(Arc::new(Mutex::new(State {
-            faults: RequestFaults::default(),
-            struck: Struck::default(),
+        Self(Arc::new(Mutex::new(Board {
+            begun: Vec::new(),
             throttle: stream("throttle"),
             before: stream("before"),
             after: stream("after"),
@@ -129,62 +187,83 @@ impl FaultHandle {
         })))
     }
 
-    /// Puts these faults in the place of those that were.
+    fn lock(&self) -> MutexGuard<'_, Board> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a fault in force beside those that are.
     ///
     /// # Errors
-    /// A number outside its range; then nothing changes.
-    pub fn set(&self, faults: RequestFaults) -> Result<(), String> {
-        faults.check()?;
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).faults = faults;
-        Ok(())
+    /// A number outside its range.
+    pub fn begin(&self, fault: RequestFault) -> Result<FaultId, String> {
+        fault.check()?;
+        let mut board = self.lock();
+        board.begun.push(Begun {
+            fault,
+            in_force: true,
+            bites: 0,
+        });
+        Ok(FaultId(board.begun.len() - 1))
     }
 
-    /// How often each fault struck so far.
-    pub fn struck(&self) -> Struck {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).struck
+    /// Ends a fault.
+    pub fn end(&self, id: FaultId) {
+        if let Some(begun) = self.lock().begun.get_mut(id.0) {
+            begun.in_force = false;
+        }
     }
 
-    fn draw(&self, operation: &str) -> (Duration, Fate) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let State {
-            faults,
-            struck,
+    /// Ends every fault.
+    pub fn end_all(&self) {
+        for begun in &mut self.lock().begun {
+            begun.in_force = false;
+        }
+    }
+
+    /// How many requests a fault has struck, in force or not.
+    pub fn bites(&self, id: FaultId) -> u64 {
+        self.lock().begun.get(id.0).map_or(0, |begun| begun.bites)
+    }
+
+    fn judge(&self, operation: &str) -> Verdict {
+        let mut verdict = Verdict::default();
+        let Board {
+            begun,
             throttle,
             before,
             after,
             lost,
             slow,
-        } = &mut *state;
-        if !faults.operations.is_empty() && !faults.operations.contains(operation) {
-            return (Duration::ZERO, Fate::Perform(After::Answer));
+        } = &mut *self.lock();
+        for Begun { fault, bites, .. } in begun.iter_mut().filter(|begun| begun.in_force) {
+            let mut strikes = |target: &Target, draws: &mut Stream| {
+                let named =
+                    target.operations.is_empty() || target.operations.iter().any(|name| name == operation);
+                let can = named && target.times.is_none_or(|times| *bites < times);
+                let struck = can
+                    && target
+                        .probability
+                        .is_none_or(|probability| draws.chance(probability));
+                *bites += u64::from(struck);
+                struck
+            };
+            match fault {
+                RequestFault::Throttle { target } => verdict.throttled |= strikes(target, throttle),
+                RequestFault::FailBefore { target } => verdict.fails_before |= strikes(target, before),
+                RequestFault::FailAfter { target } => verdict.fails_after |= strikes(target, after),
+                RequestFault::LoseAnswer { target } => verdict.answer_lost |= strikes(target, lost),
+                RequestFault::Slow { target, min, max } => {
+                    if strikes(target, slow) {
+                        verdict.delay += slow.between(*min, *max);
+                    }
+                }
+                RequestFault::Unavailable { outage } => {
+                    *bites += 1;
+                    verdict.outage = Some(*outage);
+                }
+            }
         }
-        let ms = Duration::from_millis;
-        let wait = slow.between(ms(faults.slow_ms_min), ms(faults.slow_ms_max));
-        let slowed = slow.chance(faults.slow);
-        struck.slowed += u64::from(slowed);
-        let (throttled, fails) = (
-            throttle.chance(faults.throttle),
-            before.chance(faults.error_before),
-        );
-        let (fails_after, loses) = (after.chance(faults.error_after), lost.chance(faults.answer_lost));
-        let (count, fate) = if faults.unavailable {
-            (&mut struck.unavailable, Fate::Unavailable)
-        } else if throttled {
-            (&mut struck.throttled, Fate::Throttle)
-        } else if fails {
-            (&mut struck.failed_before, Fate::Fail)
-        } else if loses {
-            (&mut struck.answers_lost, Fate::Perform(After::Hangup))
-        } else if fails_after {
-            (&mut struck.failed_after, Fate::Perform(After::Fail))
-        } else {
-            return (
-                if slowed { wait } else { Duration::ZERO },
-                Fate::Perform(After::Answer),
-            );
-        };
-        *count += 1;
-        (if slowed { wait } else { Duration::ZERO }, fate)
+        verdict
     }
 }
 
@@ -209,23 +288,32 @@ impl<S: Service> Faulty<S> {
 
 impl<S: Service> Service for Faulty<S> {
     async fn call(&self, call: Call) -> Answer {
-        let (wait, fate) = self.faults.draw(&call.operation);
-        if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
-        }
+        let verdict = self.faults.judge(&call.operation);
         let refuse = |error: &Error| Answer::Error(error.clone());
-        match fate {
-            Fate::Unavailable => refuse(&self.refusals.unavailable),
-            Fate::Throttle => refuse(&self.refusals.throttled),
-            Fate::Fail => refuse(&self.refusals.failed),
-            Fate::Perform(after) => {
-                let answer = self.service.call(call).await;
-                match after {
-                    After::Answer => answer,
-                    After::Fail => refuse(&self.refusals.failed),
-                    After::Hangup => Answer::Hangup,
-                }
-            }
+        match verdict.outage {
+            None => {}
+            Some(Outage::Refuse) => return refuse(&self.refusals.unavailable),
+            Some(Outage::Hangup) => return Answer::Hangup,
+            Some(Outage::Silence) => std::future::pending().await,
+        }
+        if !verdict.delay.is_zero() {
+            tokio::time::sleep(verdict.delay).await;
+        }
+        if verdict.throttled {
+            return refuse(&self.refusals.throttled);
+        }
+        if verdict.fails_before {
+            return refuse(&self.refusals.failed);
+        }
+        let answer = self.service.call(call).await;
+        match verdict {
+            Verdict {
+                answer_lost: true, ..
+            } => Answer::Hangup,
+            Verdict {
+                fails_after: true, ..
+            } => refuse(&self.refusals.failed),
+            _ => answer,
         }
     }
 
@@ -238,70 +326,92 @@ impl<S: Service> Service for Faulty<S> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn ranges_are_kept_and_a_bad_setting_changes_nothing() {
-        let handle = FaultHandle::new(1, "x");
-        handle
-            .set(RequestFaults {
-                unavailable: true,
-                ..RequestFaults::default()
-            })
-            .expect("in range");
-        let bad = RequestFaults {
-            throttle: 1.5,
-            ..RequestFaults::default()
-        };
-        assert!(handle.set(bad).expect_err("out of range").contains("throttle"));
-        let bad = RequestFaults {
-            slow_ms_min: 5,
-            ..RequestFaults::default()
-        };
-        assert!(handle.set(bad).is_err());
-        assert!(matches!(handle.draw("Op").1, Fate::Unavailable));
-        assert_eq!(handle.struck().unavailable, 1);
-    }
-
-    #[test]
-    fn switching_one_fault_off_leaves_the_draws_of_another() {
-        let lost = |throttle| {
-            let handle = FaultHandle::new(3, "x");
-            let faults = RequestFaults {
-                throttle,
-                answer_lost: 0.3,
-                ..RequestFaults::default()
-            };
-            handle.set(faults).expect("in range");
-            let fates = (0..200).map(|_| handle.draw("Op").1);
-            let kept = fates.map(|fate| {
-                (
-                    matches!(fate, Fate::Perform(After::Hangup)),
-                    matches!(fate, Fate::Throttle),
-                )
-            });
-            kept.collect::<Vec<_>>()
-        };
-        let (with, without) = (lost(0.4), lost(0.0));
-        assert!(with.iter().any(|(_, throttled)| *throttled));
-        for (with, without) in with.iter().zip(&without) {
-            assert!(
-                with.1 || with.0 == without.0,
-                "the same loss wherever it was not throttled first"
-            );
+    fn chance(probability: f64) -> Target {
+        Target {
+            probability: Some(probability),
+            ..Target::default()
         }
     }
 
     #[test]
-    fn only_the_named_operations_suffer() {
+    fn numbers_out_of_range_are_refused() {
         let handle = FaultHandle::new(1, "x");
-        let operations = BTreeSet::from(["Bad".to_owned()]);
-        handle
-            .set(RequestFaults {
-                operations,
-                unavailable: true,
-                ..RequestFaults::default()
+        assert!(
+            handle
+                .begin(RequestFault::Throttle { target: chance(1.5) })
+                .is_err()
+        );
+        let (min, max) = (Duration::from_secs(2), Duration::from_secs(1));
+        assert!(
+            handle
+                .begin(RequestFault::Slow {
+                    target: Target::default(),
+                    min,
+                    max
+                })
+                .is_err()
+        );
+        assert!(!handle.judge("Op").throttled);
+    }
+
+    #[test]
+    fn taking_one_fault_away_leaves_the_draws_of_another() {
+        let losses = |throttle: bool| {
+            let handle = FaultHandle::new(3, "x");
+            if throttle {
+                handle
+                    .begin(RequestFault::Throttle { target: chance(0.4) })
+                    .expect("in range");
+            }
+            handle
+                .begin(RequestFault::LoseAnswer { target: chance(0.3) })
+                .expect("in range");
+            (0..200)
+                .map(|_| handle.judge("Op").answer_lost)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(losses(true), losses(false));
+        assert!(losses(true).contains(&true) && losses(true).contains(&false));
+    }
+
+    #[test]
+    fn a_fault_strikes_its_operations_its_times_until_it_ends() {
+        let handle = FaultHandle::new(1, "x");
+        let target = Target {
+            operations: vec!["Bad".to_owned()],
+            times: Some(2),
+            ..Target::default()
+        };
+        let id = handle
+            .begin(RequestFault::FailAfter { target })
+            .expect("in range");
+        assert!(!handle.judge("Good").fails_after);
+        let struck: Vec<_> = (0..3).map(|_| handle.judge("Bad").fails_after).collect();
+        assert_eq!((struck, handle.bites(id)), (vec![true, true, false], 2));
+        let out = handle
+            .begin(RequestFault::Unavailable {
+                outage: Outage::Hangup,
             })
             .expect("in range");
-        assert!(matches!(handle.draw("Good").1, Fate::Perform(After::Answer)));
-        assert!(matches!(handle.draw("Bad").1, Fate::Unavailable));
+        assert_eq!(handle.judge("Good").outage, Some(Outage::Hangup));
+        handle.end(out);
+        assert_eq!(handle.judge("Good").outage, None);
+        assert_eq!(handle.bites(out), 1);
+    }
+
+    #[test]
+    fn a_fault_is_data() {
+        let text = r#"{"fault":"slow","target":{"probability":0.5},"min":"10ms","max":"2s"}"#;
+        let fault: RequestFault = serde_json::from_str(text).expect("a fault");
+        let (min, max) = (Duration::from_millis(10), Duration::from_secs(2));
+        assert_eq!(
+            fault,
+            RequestFault::Slow {
+                target: chance(0.5),
+                min,
+                max
+            }
+        );
+        assert!(serde_json::from_str::<RequestFault>(r#"{"fault":"slow","min":5,"max":"2s"}"#).is_err());
     }
 }

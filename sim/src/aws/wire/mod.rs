@@ -14,7 +14,7 @@ mod client;
 mod connection;
 mod error;
 mod fault;
-pub mod millis;
+pub mod human;
 mod serve;
 mod signature;
 mod stream;
@@ -24,7 +24,7 @@ mod time;
 
 pub use client::Peer;
 pub use error::Error;
-pub use fault::{FaultHandle, Faulty, Refusals, RequestFaults, Struck};
+pub use fault::{FaultHandle, FaultId, Faulty, Outage, Refusals, RequestFault, Target};
 pub use serve::{Answer, Call, JsonVersion, Protocol, RequestIdStyle, Service, serve};
 pub use signature::Signing;
 pub use stream::Stream;
