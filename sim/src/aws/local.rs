@@ -1,7 +1,7 @@
 //! The simulated services on real localhost ports, for any AWS SDK or the AWS CLI: the library side of `sumzero local`.
 //!
 //! Each Region has a server of its own for each service, and the environment variables that point a client there. To add a
-//! service, add a line to [`serve`]. Nothing outlives the process.
+//! service, add a line to [`serve`], under its feature. SQS and EventBridge are always there. Nothing outlives the process.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -57,7 +57,6 @@ pub async fn serve(options: Options) -> io::Result<Local> {
     };
     for region in &options.regions {
         local.sign_as(region);
-        #[cfg(feature = "messaging")]
         local.messaging(region, options.seed).await?;
     }
     #[cfg(feature = "routing")]
@@ -136,7 +135,6 @@ impl Local {
         Ok(address)
     }
 
-    #[cfg(feature = "messaging")]
     async fn messaging(&mut self, region: &str, seed: u64) -> io::Result<()> {
         use super::{eventbridge, sqs};
         let queues = sqs::Sqs::new(sqs::Options {
@@ -199,7 +197,7 @@ impl Local {
     }
 }
 
-#[cfg(all(test, feature = "messaging"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

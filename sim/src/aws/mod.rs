@@ -7,7 +7,7 @@ pub mod aurora;
 pub mod dynamodb;
 #[cfg(feature = "messaging")]
 pub mod eventbridge;
-#[cfg(feature = "_http")]
+#[cfg(feature = "messaging")]
 pub mod local;
 #[cfg(feature = "routing")]
 pub mod routing;
