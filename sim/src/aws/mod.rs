@@ -5,5 +5,13 @@
 pub mod aurora;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
+#[cfg(feature = "messaging")]
+pub mod eventbridge;
+#[cfg(feature = "messaging")]
+pub mod local;
+#[cfg(feature = "routing")]
+pub mod routing;
+#[cfg(feature = "messaging")]
+pub mod sqs;
 #[cfg(feature = "_http")]
 pub mod wire;

@@ -10,8 +10,11 @@
 //! A service implements [`Service`] and is served by [`serve`] on any tokio listener: a host inside a world, or a real
 //! localhost port. Nothing here starts a thread, keeps a process-wide static, or reads a clock other than `std::time`.
 
+mod client;
 mod connection;
 mod error;
+mod fault;
+pub mod human;
 mod serve;
 mod signature;
 mod stream;
@@ -19,7 +22,9 @@ mod stream;
 mod tests;
 mod time;
 
+pub use client::Peer;
 pub use error::Error;
+pub use fault::{FaultHandle, FaultId, Faulty, Outage, Refusals, RequestFault, Target};
 pub use serve::{ADMIN_PREFIX, Answer, Call, JsonVersion, Protocol, RequestIdStyle, Service, serve};
 pub use signature::Signing;
 pub use stream::Stream;

@@ -286,12 +286,7 @@ impl RequestIds {
                 id.truncate(52);
                 id
             }
-            RequestIdStyle::Uuid => {
-                let (high, low) = (stream.bits(), stream.bits());
-                let (a, b, c) = (high >> 32, high >> 16 & 0xffff, high & 0xfff);
-                let (d, e) = (low >> 48 & 0x3fff | 0x8000, low & 0xffff_ffff_ffff);
-                format!("{a:08x}-{b:04x}-4{c:03x}-{d:04x}-{e:012x}")
-            }
+            RequestIdStyle::Uuid => stream.uuid(),
         }
     }
 }
