@@ -17,6 +17,8 @@ pub(crate) const EPOCH: Duration = Duration::from_secs(1_767_225_600);
 /// the subtractions that production code makes.
 const UPTIME_NANOS: u64 = 1_000_000_000_000;
 
+const PARTS_PER_MILLION: u128 = 1_000_000;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Clock {
     /// How far the oscillator had come, and when it was last made faster or slower.
@@ -43,8 +45,7 @@ impl Clock {
         if self.drift_ppm == 0 {
             return self.ticked_nanos + elapsed;
         }
-        let drift = i128::from(elapsed) * i128::from(self.drift_ppm) / 1_000_000;
-        (i128::from(self.ticked_nanos + elapsed) + drift) as u64
+        self.ticked_nanos + (u128::from(elapsed) * self.rate() / PARTS_PER_MILLION) as u64
     }
 
     /// Nanoseconds since 1970 on the wall clock.
@@ -57,15 +58,16 @@ impl Clock {
         if self.drift_ppm == 0 {
             return now + wait;
         }
-        let target = u128::from(self.monotonic_nanos(now)) + wait.as_nanos();
-        let rate = (1_000_000 + i128::from(self.drift_ppm)) as u128;
-        let mut at =
-            Time::from_nanos((u128::from(now.as_nanos()) + wait.as_nanos() * 1_000_000 / rate) as u64);
-        // The division rounds down; waking early would make the host spin on a timer that is not due yet.
-        while u128::from(self.monotonic_nanos(at)) < target {
-            at = at + Duration::from_nanos(1);
-        }
-        at
+        // The least number of true nanoseconds whose ticks, rounded down, reach the target: a wake-up that came
+        // earlier would make the host spin on a timer that is not due yet.
+        let ticks = u128::from(self.monotonic_nanos(now) - self.ticked_nanos) + wait.as_nanos();
+        let elapsed = (ticks * PARTS_PER_MILLION).div_ceil(self.rate());
+        self.ticked_at + Duration::from_nanos(elapsed as u64)
+    }
+
+    /// Ticks of the oscillator in a million nanoseconds of true time.
+    fn rate(&self) -> u128 {
+        (PARTS_PER_MILLION as i128 + i128::from(self.drift_ppm)) as u128
     }
 
     pub(crate) fn set_drift(&mut self, now: Time, drift_ppm: i32) {
@@ -100,7 +102,21 @@ mod tests {
         assert_eq!(clock.monotonic_nanos(now), monotonic);
     }
 
+    #[test]
+    fn a_slow_oscillator_is_waited_for_exactly() {
+        let mut clock = Clock::new();
+        clock.set_drift(Time::from_nanos(17), -43_897);
+        let now = Time::from_nanos(76_289_832);
+        let wait = 18_312_090_778;
+        let end = clock.after(now, Duration::from_nanos(wait));
+        let seen = |at: Time| clock.monotonic_nanos(at) - clock.monotonic_nanos(now);
+        assert_eq!(seen(end), wait);
+        assert!(seen(Time::from_nanos(end.as_nanos() - 1)) < wait);
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
         #[test]
         fn the_monotonic_clock_never_goes_back(
             steps in proptest::collection::vec((0u64..10_000_000_000, -200_000i32..200_000, any::<i32>()), 1..50)
