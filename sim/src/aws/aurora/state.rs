@@ -122,10 +122,17 @@ impl State {
 
     /// Makes an index's entries from every version in the heap.
     pub fn build_index(&mut self, heap: HeapId, def: &IndexDef) -> Result<()> {
+        self.build_index_padded(heap, def, &[])
+    }
+
+    /// The same for rows that may be shorter than the table: `missing` has what their later columns read as.
+    pub fn build_index_padded(&mut self, heap: HeapId, def: &IndexDef, missing: &[Value]) -> Result<()> {
         let Some(heap) = self.heaps.get_mut(&heap) else { return Ok(()) };
         let mut index = Index::new(def.parts.clone(), def.predicate.as_ref().map(|p| p.0.clone()));
         for (tid, tuple) in heap.iter() {
-            if let Some(key) = index_key(&index.parts, index.predicate.as_ref(), &tuple.row)? {
+            let mut row = tuple.row.to_vec();
+            row.extend(missing.iter().skip(row.len()).cloned());
+            if let Some(key) = index_key(&index.parts, index.predicate.as_ref(), &row)? {
                 index.insert(key, tid);
             }
         }

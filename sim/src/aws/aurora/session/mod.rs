@@ -2,6 +2,7 @@
 
 pub mod local;
 mod block;
+mod ddl;
 pub mod prepared;
 pub mod settings;
 pub mod signal;

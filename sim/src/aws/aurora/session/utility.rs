@@ -21,6 +21,9 @@ impl Session {
     }
 
     pub(super) async fn utility(&mut self, s: &Statement, _params: &[Value]) -> Result<Answer> {
+        if let Some(answer) = self.ddl(s).await? {
+            return Ok(answer);
+        }
         match s {
             Statement::Set(ast::Set::SingleAssignment { scope, hivevar: false, variable, values }) => {
                 let name = variable.to_string().to_lowercase();
@@ -221,7 +224,7 @@ impl Session {
         Ok(Answer::tag("CREATE TABLE"))
     }
 
-    fn add_constraint(
+    pub(super) fn add_constraint(
         &mut self,
         next: &mut crate::aws::aurora::catalog::Catalog,
         table: &mut Table,
