@@ -30,16 +30,28 @@ async fn connect(port: u16) -> PgConnection {
 }
 
 async fn run(c: &mut PgConnection, sql: &str) -> u64 {
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(c).await.unwrap_or_else(|e| panic!("{sql}: {e}")).rows_affected()
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(c)
+        .await
+        .unwrap_or_else(|e| panic!("{sql}: {e}"))
+        .rows_affected()
 }
 
 async fn code(c: &mut PgConnection, sql: &str) -> String {
     let e = sqlx::raw_sql(AssertSqlSafe(sql)).execute(c).await.expect_err(sql);
-    e.as_database_error().unwrap_or_else(|| panic!("{sql}: {e}")).code().unwrap().to_string()
+    e.as_database_error()
+        .unwrap_or_else(|| panic!("{sql}: {e}"))
+        .code()
+        .unwrap()
+        .to_string()
 }
 
 async fn number(c: &mut PgConnection, sql: &str) -> i64 {
-    sqlx::query(AssertSqlSafe(sql)).fetch_one(c).await.unwrap_or_else(|e| panic!("{sql}: {e}")).get(0)
+    sqlx::query(AssertSqlSafe(sql))
+        .fetch_one(c)
+        .await
+        .unwrap_or_else(|e| panic!("{sql}: {e}"))
+        .get(0)
 }
 
 async fn accounts(c: &mut PgConnection) {
@@ -56,25 +68,48 @@ async fn prepared_statements_and_types_round_trip() {
          amount numeric(12,2) DEFAULT 0, at timestamptz DEFAULT now(), doc jsonb, raw bytea, UNIQUE (name))",
     )
     .await;
-    let id: i64 = sqlx::query("INSERT INTO p (name, amount, raw) VALUES ($1, $2::text::numeric, $3) RETURNING id")
-        .bind("a")
-        .bind("12.345")
-        .bind(vec![1u8, 2])
+    let id: i64 =
+        sqlx::query("INSERT INTO p (name, amount, raw) VALUES ($1, $2::text::numeric, $3) RETURNING id")
+            .bind("a")
+            .bind("12.345")
+            .bind(vec![1u8, 2])
+            .fetch_one(&mut c)
+            .await
+            .unwrap()
+            .get(0);
+    assert_eq!(id, 1);
+    let row = sqlx::query("SELECT name, amount::text, raw FROM p WHERE id = $1")
+        .bind(1i64)
         .fetch_one(&mut c)
         .await
-        .unwrap()
-        .get(0);
-    assert_eq!(id, 1);
-    let row = sqlx::query("SELECT name, amount::text, raw FROM p WHERE id = $1").bind(1i64).fetch_one(&mut c).await.unwrap();
+        .unwrap();
     assert_eq!(row.get::<String, _>(0), "a");
     assert_eq!(row.get::<String, _>(1), "12.35");
     assert_eq!(row.get::<Vec<u8>, _>(2), vec![1, 2]);
-    let e = sqlx::query("INSERT INTO p (name) VALUES ($1)").bind("a").execute(&mut c).await.unwrap_err();
+    let e = sqlx::query("INSERT INTO p (name) VALUES ($1)")
+        .bind("a")
+        .execute(&mut c)
+        .await
+        .unwrap_err();
     let e = e.as_database_error().unwrap();
-    assert_eq!((e.code().unwrap().as_ref(), e.constraint(), e.table()), ("23505", Some("p_name_key"), Some("p")));
-    run(&mut c, "INSERT INTO p (name) SELECT 'n' || g FROM generate_series(1, 5) g ON CONFLICT (name) DO NOTHING").await;
+    assert_eq!(
+        (e.code().unwrap().as_ref(), e.constraint(), e.table()),
+        ("23505", Some("p_name_key"), Some("p"))
+    );
+    run(
+        &mut c,
+        "INSERT INTO p (name) SELECT 'n' || g FROM generate_series(1, 5) g ON CONFLICT (name) DO NOTHING",
+    )
+    .await;
     assert_eq!(number(&mut c, "SELECT count(*) FROM p").await, 6);
-    assert_eq!(number(&mut c, "SELECT count(*) FROM p a JOIN p b ON a.id = b.id WHERE b.name LIKE 'n%'").await, 5);
+    assert_eq!(
+        number(
+            &mut c,
+            "SELECT count(*) FROM p a JOIN p b ON a.id = b.id WHERE b.name LIKE 'n%'"
+        )
+        .await,
+        5
+    );
     let sum = "WITH d AS (DELETE FROM p WHERE id = 1 RETURNING id) SELECT sum(id)::bigint FROM d";
     assert_eq!(number(&mut c, sum).await, 1);
 }
@@ -90,7 +125,14 @@ async fn errors_have_postgres_codes_and_fail_the_block() {
     assert_eq!(code(&mut c, "SELECT 2147483647 + 1").await, "22003");
     assert_eq!(code(&mut c, "SELECT 'x'::int").await, "22P02");
     assert_eq!(code(&mut c, "INSERT INTO t VALUES (3, NULL)").await, "23502");
-    assert_eq!(code(&mut c, "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'select 1'").await, "0A000");
+    assert_eq!(
+        code(
+            &mut c,
+            "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'select 1'"
+        )
+        .await,
+        "0A000"
+    );
     run(&mut c, "BEGIN").await;
     run(&mut c, "UPDATE t SET v = 0").await;
     run(&mut c, "SAVEPOINT s").await;
@@ -136,7 +178,11 @@ async fn repeatable_read_fails_the_second_updater() {
 async fn two_holds(level: &str) -> (usize, i64) {
     let port = start().await;
     let (mut a, mut b) = (connect(port).await, connect(port).await);
-    run(&mut a, "CREATE TABLE e (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, amount bigint NOT NULL)").await;
+    run(
+        &mut a,
+        "CREATE TABLE e (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, amount bigint NOT NULL)",
+    )
+    .await;
     run(&mut a, "INSERT INTO e (amount) VALUES (1000)").await;
     let balance = "SELECT sum(amount)::bigint FROM e";
     let mut committed = 0;
@@ -145,7 +191,9 @@ async fn two_holds(level: &str) -> (usize, i64) {
         assert_eq!(number(c, balance).await, 1000);
     }
     for c in [&mut a, &mut b] {
-        let held = sqlx::raw_sql("INSERT INTO e (amount) VALUES (-800)").execute(&mut *c).await;
+        let held = sqlx::raw_sql("INSERT INTO e (amount) VALUES (-800)")
+            .execute(&mut *c)
+            .await;
         if held.is_ok() && sqlx::raw_sql("COMMIT").execute(&mut *c).await.is_ok() {
             committed += 1;
         }
@@ -168,13 +216,24 @@ async fn a_deadlock_ends_with_one_victim() {
     accounts(&mut a).await;
     run(&mut a, "BEGIN; UPDATE t SET v = 1 WHERE id = 1").await;
     run(&mut b, "BEGIN; UPDATE t SET v = 2 WHERE id = 2").await;
-    let one = tokio::spawn(async move { sqlx::raw_sql("UPDATE t SET v = 1 WHERE id = 2").execute(&mut a).await.err() });
+    let one = tokio::spawn(async move {
+        sqlx::raw_sql("UPDATE t SET v = 1 WHERE id = 2")
+            .execute(&mut a)
+            .await
+            .err()
+    });
     tokio::time::sleep(Duration::from_millis(50)).await;
-    let two = sqlx::raw_sql("UPDATE t SET v = 2 WHERE id = 1").execute(&mut b).await.err();
+    let two = sqlx::raw_sql("UPDATE t SET v = 2 WHERE id = 1")
+        .execute(&mut b)
+        .await
+        .err();
     _ = b.close().await;
     let one = timeout(Duration::from_secs(5), one).await.unwrap().unwrap();
-    let codes: Vec<String> =
-        [one, two].iter().flatten().map(|e| e.as_database_error().unwrap().code().unwrap().to_string()).collect();
+    let codes: Vec<String> = [one, two]
+        .iter()
+        .flatten()
+        .map(|e| e.as_database_error().unwrap().code().unwrap().to_string())
+        .collect();
     assert_eq!(codes, ["40P01"]);
 }
 
@@ -184,10 +243,34 @@ async fn locking_reads_skip_or_refuse_held_rows() {
     let (mut a, mut b) = (connect(port).await, connect(port).await);
     accounts(&mut a).await;
     run(&mut a, "BEGIN").await;
-    assert_eq!(number(&mut a, "SELECT v FROM t ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED").await, 10);
-    assert_eq!(number(&mut b, "SELECT v FROM t ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED").await, 20);
-    assert_eq!(code(&mut b, "SELECT v FROM t WHERE id = 1 FOR NO KEY UPDATE NOWAIT").await, "55P03");
-    assert_eq!(code(&mut b, "SET lock_timeout = '50ms'; UPDATE t SET v = 0 WHERE id = 1").await, "55P03");
+    assert_eq!(
+        number(
+            &mut a,
+            "SELECT v FROM t ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED"
+        )
+        .await,
+        10
+    );
+    assert_eq!(
+        number(
+            &mut b,
+            "SELECT v FROM t ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED"
+        )
+        .await,
+        20
+    );
+    assert_eq!(
+        code(&mut b, "SELECT v FROM t WHERE id = 1 FOR NO KEY UPDATE NOWAIT").await,
+        "55P03"
+    );
+    assert_eq!(
+        code(
+            &mut b,
+            "SET lock_timeout = '50ms'; UPDATE t SET v = 0 WHERE id = 1"
+        )
+        .await,
+        "55P03"
+    );
 }
 
 #[tokio::test]
@@ -197,8 +280,12 @@ async fn a_unique_key_waits_for_its_first_writer() {
         let (mut a, mut b) = (connect(port).await, connect(port).await);
         accounts(&mut a).await;
         run(&mut a, "BEGIN; INSERT INTO t VALUES (3, 1)").await;
-        let other =
-            tokio::spawn(async move { sqlx::raw_sql("INSERT INTO t VALUES (3, 2)").execute(&mut b).await.err() });
+        let other = tokio::spawn(async move {
+            sqlx::raw_sql("INSERT INTO t VALUES (3, 2)")
+                .execute(&mut b)
+                .await
+                .err()
+        });
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert!(!other.is_finished());
         run(&mut a, end).await;
@@ -213,15 +300,28 @@ async fn foreign_keys_lock_and_refuse() {
     let port = start().await;
     let (mut a, mut b) = (connect(port).await, connect(port).await);
     accounts(&mut a).await;
-    run(&mut a, "CREATE TABLE c (id int PRIMARY KEY, t_id int REFERENCES t (id))").await;
+    run(
+        &mut a,
+        "CREATE TABLE c (id int PRIMARY KEY, t_id int REFERENCES t (id))",
+    )
+    .await;
     assert_eq!(code(&mut a, "INSERT INTO c VALUES (1, 9)").await, "23503");
     run(&mut a, "BEGIN; INSERT INTO c VALUES (1, 1)").await;
     // KEY SHARE lets an update of other columns through, but not a delete.
     run(&mut b, "UPDATE t SET v = 5 WHERE id = 1").await;
-    let delete = tokio::spawn(async move { sqlx::raw_sql("DELETE FROM t WHERE id = 1").execute(&mut b).await.err() });
+    let delete = tokio::spawn(async move {
+        sqlx::raw_sql("DELETE FROM t WHERE id = 1")
+            .execute(&mut b)
+            .await
+            .err()
+    });
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(!delete.is_finished());
     run(&mut a, "COMMIT").await;
-    let e = timeout(Duration::from_secs(5), delete).await.unwrap().unwrap().unwrap();
+    let e = timeout(Duration::from_secs(5), delete)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
     assert_eq!(e.as_database_error().unwrap().constraint(), Some("c_t_id_fkey"));
 }

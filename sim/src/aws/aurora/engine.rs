@@ -18,7 +18,10 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { superuser: "postgres".into(), connections_max: 100 }
+        Options {
+            superuser: "postgres".into(),
+            connections_max: 100,
+        }
     }
 }
 
@@ -33,7 +36,10 @@ impl Engine {
     /// An empty instance.
     pub fn new(options: Options) -> Engine {
         let state = State::new(Catalog::new(&options.superuser), false);
-        Engine { state: Arc::new(Mutex::new(state)), options: Arc::new(options) }
+        Engine {
+            state: Arc::new(Mutex::new(state)),
+            options: Arc::new(options),
+        }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

@@ -17,7 +17,7 @@ use super::types::Value;
 
 /// A connected session, as others see it.
 #[derive(Debug)]
-pub struct Backend {
+pub(super) struct Backend {
     /// Proof that a cancel request comes from the client.
     pub secret: i32,
     /// Role that logged in.
@@ -34,7 +34,7 @@ pub struct Backend {
 
 /// Everything shared by the sessions of an instance.
 #[derive(Debug)]
-pub struct State {
+pub(super) struct State {
     /// Outcomes of transactions.
     pub clog: Clog,
     /// Storage by heap.
@@ -63,7 +63,11 @@ pub struct State {
 }
 
 /// The key of a row in an index; None when a partial index leaves it out.
-pub fn index_key(parts: &[KeyPart], predicate: Option<&super::sql::expr::Expr>, row: &[Value]) -> Result<Option<Box<[Value]>>> {
+pub(super) fn index_key(
+    parts: &[KeyPart],
+    predicate: Option<&super::sql::expr::Expr>,
+    row: &[Value],
+) -> Result<Option<Box<[Value]>>> {
     let env = Env::of(row);
     if let Some(predicate) = predicate
         && !eval(&Ctx::pure(), predicate, &env)?.is_true()
@@ -82,7 +86,7 @@ pub fn index_key(parts: &[KeyPart], predicate: Option<&super::sql::expr::Expr>, 
 
 impl State {
     /// An empty instance.
-    pub fn new(catalog: Catalog, keep_log: bool) -> State {
+    pub(super) fn new(catalog: Catalog, keep_log: bool) -> State {
         State {
             clog: Clog::default(),
             heaps: BTreeMap::new(),
@@ -102,32 +106,39 @@ impl State {
     }
 
     /// A fresh oid.
-    pub fn new_oid(&mut self) -> Oid {
+    pub(super) fn new_oid(&mut self) -> Oid {
         self.next_oid += 1;
         self.next_oid - 1
     }
 
     /// A fresh process id.
-    pub fn new_pid(&mut self) -> Pid {
+    pub(super) fn new_pid(&mut self) -> Pid {
         self.next_pid += 1;
         self.next_pid
     }
 
     /// An empty heap.
-    pub fn new_heap(&mut self) -> HeapId {
+    pub(super) fn new_heap(&mut self) -> HeapId {
         self.next_heap += 1;
         self.heaps.insert(self.next_heap - 1, Heap::default());
         self.next_heap - 1
     }
 
     /// Makes an index's entries from every version in the heap.
-    pub fn build_index(&mut self, heap: HeapId, def: &IndexDef) -> Result<()> {
+    pub(super) fn build_index(&mut self, heap: HeapId, def: &IndexDef) -> Result<()> {
         self.build_index_padded(heap, def, &[])
     }
 
     /// The same for rows that may be shorter than the table: `missing` has what their later columns read as.
-    pub fn build_index_padded(&mut self, heap: HeapId, def: &IndexDef, missing: &[Value]) -> Result<()> {
-        let Some(heap) = self.heaps.get_mut(&heap) else { return Ok(()) };
+    pub(super) fn build_index_padded(
+        &mut self,
+        heap: HeapId,
+        def: &IndexDef,
+        missing: &[Value],
+    ) -> Result<()> {
+        let Some(heap) = self.heaps.get_mut(&heap) else {
+            return Ok(());
+        };
         let mut index = Index::new(def.parts.clone(), def.predicate.as_ref().map(|p| p.0.clone()));
         for (tid, tuple) in heap.iter() {
             let mut row = tuple.row.to_vec();
@@ -141,8 +152,10 @@ impl State {
     }
 
     /// Appends a version and its index entries.
-    pub fn insert_tuple(&mut self, table: &Table, row: Row, xid: Xid, cid: u32) -> Result<Tid> {
-        let Some(heap) = self.heaps.get_mut(&table.heap) else { return Ctx::pure().bug("a table without a heap") };
+    pub(super) fn insert_tuple(&mut self, table: &Table, row: Row, xid: Xid, cid: u32) -> Result<Tid> {
+        let Some(heap) = self.heaps.get_mut(&table.heap) else {
+            return Ctx::pure().bug("a table without a heap");
+        };
         // Keys first: an index expression may fail, and then nothing must be there.
         let mut keys = Vec::with_capacity(heap.indexes.len());
         for (oid, index) in &heap.indexes {
@@ -160,8 +173,10 @@ impl State {
     }
 
     /// Removes a version and its index entries.
-    pub fn remove_tuple(&mut self, heap: HeapId, tid: Tid) {
-        let Some(heap) = self.heaps.get_mut(&heap) else { return };
+    pub(super) fn remove_tuple(&mut self, heap: HeapId, tid: Tid) {
+        let Some(heap) = self.heaps.get_mut(&heap) else {
+            return;
+        };
         let Some(tuple) = heap.remove(tid) else { return };
         for index in heap.indexes.values_mut() {
             if let Ok(Some(key)) = index_key(&index.parts, index.predicate.as_ref(), &tuple.row) {
@@ -171,13 +186,18 @@ impl State {
     }
 
     /// Notes versions that ended with a commit.
-    pub fn bury(&mut self, csn: Csn, heap: HeapId, tid: Tid) {
+    pub(super) fn bury(&mut self, csn: Csn, heap: HeapId, tid: Tid) {
         self.dead.push_back((csn, heap, tid));
     }
 
     /// Removes versions that no snapshot can see any more.
-    pub fn vacuum(&mut self) {
-        let oldest = self.backends.values().filter_map(|b| b.oldest).min().unwrap_or(self.clog.csn);
+    pub(super) fn vacuum(&mut self) {
+        let oldest = self
+            .backends
+            .values()
+            .filter_map(|b| b.oldest)
+            .min()
+            .unwrap_or(self.clog.csn);
         while let Some((csn, heap, tid)) = self.dead.front().copied() {
             if csn > oldest {
                 break;

@@ -4,31 +4,31 @@
 //! (`Arc`), so a copy costs a few pointers per object. Whoever keeps the `Arc<Catalog>` a plan was made from can tell
 //! by pointer whether the plan is still good.
 
-pub mod acl;
-pub mod role;
-pub mod system;
-pub mod table;
+pub(super) mod acl;
+pub(super) mod role;
+pub(super) mod system;
+pub(super) mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use acl::{Acl, Privilege};
-pub use role::Role;
-pub use table::{
+pub(super) use acl::{Acl, Privilege};
+pub(super) use role::Role;
+pub(super) use table::{
     Check, Column, ForeignKey, Identity, IndexDef, KeyPart, Policy, PolicyCommand, RefAction, Table,
 };
 
 use super::error::{Result, code, fail};
 
 /// Object identifier.
-pub type Oid = u32;
+pub(super) type Oid = u32;
 
 /// The first oid of user objects.
-pub const FIRST_OID: Oid = 16_384;
+pub(super) const FIRST_OID: Oid = 16_384;
 
 /// A schema.
 #[derive(Clone, Debug)]
-pub struct Schema {
+pub(super) struct Schema {
     /// Oid.
     pub oid: Oid,
     /// Owner's name.
@@ -39,7 +39,7 @@ pub struct Schema {
 
 /// A sequence's definition; its position lives in the engine's state, outside transactions.
 #[derive(Clone, Debug)]
-pub struct Sequence {
+pub(super) struct Sequence {
     /// Oid.
     pub oid: Oid,
     /// Schema.
@@ -66,7 +66,7 @@ pub struct Sequence {
 
 /// A view: a stored query.
 #[derive(Clone, Debug)]
-pub struct View {
+pub(super) struct View {
     /// Oid.
     pub oid: Oid,
     /// Schema.
@@ -85,7 +85,7 @@ pub struct View {
 
 /// One object by kind.
 #[derive(Clone, Debug)]
-pub enum Object {
+pub(super) enum Object {
     /// A table.
     Table(Arc<Table>),
     /// A sequence.
@@ -98,7 +98,7 @@ pub enum Object {
 
 /// What a transaction's DDL touched.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Touched {
+pub(super) enum Touched {
     /// A relation of any kind.
     Relation(Oid),
     /// A schema.
@@ -109,7 +109,7 @@ pub enum Touched {
 
 /// Everything that has a name.
 #[derive(Clone, Debug)]
-pub struct Catalog {
+pub(super) struct Catalog {
     /// Schemas by name.
     pub schemas: BTreeMap<String, Arc<Schema>>,
     /// Relations by oid.
@@ -124,32 +124,46 @@ pub struct Catalog {
 
 impl Catalog {
     /// A fresh cluster's catalog with one superuser.
-    pub fn new(superuser: &str) -> Catalog {
+    pub(super) fn new(superuser: &str) -> Catalog {
         let mut public = Acl::default();
         public.grant("", Privilege::USAGE);
         let mut schemas = BTreeMap::new();
         let mut system = Acl::default();
         system.grant("", Privilege::USAGE);
-        for (oid, name, acl) in
-            [(11, "pg_catalog", &system), (2200, "public", &public), (13_000, "information_schema", &system)]
-        {
-            let schema = Schema { oid, owner: superuser.into(), acl: acl.clone() };
+        for (oid, name, acl) in [
+            (11, "pg_catalog", &system),
+            (2200, "public", &public),
+            (13_000, "information_schema", &system),
+        ] {
+            let schema = Schema {
+                oid,
+                owner: superuser.into(),
+                acl: acl.clone(),
+            };
             schemas.insert(name.to_string(), Arc::new(schema));
         }
         let mut roles = BTreeMap::new();
         roles.insert(superuser.to_string(), Arc::new(Role::superuser(10, superuser)));
         let mut database_acl = Acl::default();
         database_acl.grant("", Privilege::CONNECT | Privilege::TEMPORARY);
-        Catalog { schemas, objects: BTreeMap::new(), names: BTreeMap::new(), roles, database_acl }
+        Catalog {
+            schemas,
+            objects: BTreeMap::new(),
+            names: BTreeMap::new(),
+            roles,
+            database_acl,
+        }
     }
 
     /// The relation with this name in this schema.
-    pub fn lookup(&self, schema: &str, name: &str) -> Option<&Object> {
-        self.names.get(&(schema.to_string(), name.to_string())).and_then(|oid| self.objects.get(oid))
+    pub(super) fn lookup(&self, schema: &str, name: &str) -> Option<&Object> {
+        self.names
+            .get(&(schema.to_string(), name.to_string()))
+            .and_then(|oid| self.objects.get(oid))
     }
 
     /// A table by oid.
-    pub fn table(&self, oid: Oid) -> Option<&Arc<Table>> {
+    pub(super) fn table(&self, oid: Oid) -> Option<&Arc<Table>> {
         match self.objects.get(&oid) {
             Some(Object::Table(t)) => Some(t),
             _ => None,
@@ -157,7 +171,7 @@ impl Catalog {
     }
 
     /// A sequence by oid.
-    pub fn sequence(&self, oid: Oid) -> Option<&Arc<Sequence>> {
+    pub(super) fn sequence(&self, oid: Oid) -> Option<&Arc<Sequence>> {
         match self.objects.get(&oid) {
             Some(Object::Sequence(s)) => Some(s),
             _ => None,
@@ -165,7 +179,7 @@ impl Catalog {
     }
 
     /// All tables in oid order.
-    pub fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
+    pub(super) fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
         self.objects.values().filter_map(|o| match o {
             Object::Table(t) => Some(t),
             _ => None,
@@ -173,33 +187,37 @@ impl Catalog {
     }
 
     /// Puts or replaces a table, its name and its indexes' names.
-    pub fn put_table(&mut self, table: Table) {
+    pub(super) fn put_table(&mut self, table: Table) {
         let oid = table.oid;
         self.forget_names(oid);
         self.names.insert((table.schema.clone(), table.name.clone()), oid);
         for index in &table.indexes {
-            self.names.insert((table.schema.clone(), index.name.clone()), index.oid);
+            self.names
+                .insert((table.schema.clone(), index.name.clone()), index.oid);
             self.objects.insert(index.oid, Object::Index(oid));
         }
         self.objects.insert(oid, Object::Table(Arc::new(table)));
     }
 
     /// Puts or replaces a sequence.
-    pub fn put_sequence(&mut self, sequence: Sequence) {
+    pub(super) fn put_sequence(&mut self, sequence: Sequence) {
         self.forget_names(sequence.oid);
-        self.names.insert((sequence.schema.clone(), sequence.name.clone()), sequence.oid);
-        self.objects.insert(sequence.oid, Object::Sequence(Arc::new(sequence)));
+        self.names
+            .insert((sequence.schema.clone(), sequence.name.clone()), sequence.oid);
+        self.objects
+            .insert(sequence.oid, Object::Sequence(Arc::new(sequence)));
     }
 
     /// Puts or replaces a view.
-    pub fn put_view(&mut self, view: View) {
+    pub(super) fn put_view(&mut self, view: View) {
         self.forget_names(view.oid);
-        self.names.insert((view.schema.clone(), view.name.clone()), view.oid);
+        self.names
+            .insert((view.schema.clone(), view.name.clone()), view.oid);
         self.objects.insert(view.oid, Object::View(Arc::new(view)));
     }
 
     /// Removes a relation and, for a table, its indexes.
-    pub fn remove(&mut self, oid: Oid) {
+    pub(super) fn remove(&mut self, oid: Oid) {
         self.forget_names(oid);
         self.objects.remove(&oid);
     }
@@ -216,7 +234,7 @@ impl Catalog {
     }
 
     /// Carries the objects a transaction touched over from its copy.
-    pub fn merge(&mut self, from: &Catalog, touched: &BTreeSet<Touched>) {
+    pub(super) fn merge(&mut self, from: &Catalog, touched: &BTreeSet<Touched>) {
         for item in touched {
             match item {
                 Touched::Relation(oid) => match from.objects.get(oid) {
@@ -239,12 +257,12 @@ impl Catalog {
     }
 
     /// Whether a role is, or is a member of, another.
-    pub fn is_member(&self, role: &str, of: &str) -> bool {
+    pub(super) fn is_member(&self, role: &str, of: &str) -> bool {
         self.member_of(role).contains(of)
     }
 
     /// A role and every role it inherits from.
-    pub fn member_of(&self, role: &str) -> BTreeSet<String> {
+    pub(super) fn member_of(&self, role: &str) -> BTreeSet<String> {
         let mut seen = BTreeSet::new();
         let mut open = vec![role.to_string()];
         while let Some(name) = open.pop() {
@@ -258,12 +276,12 @@ impl Catalog {
     }
 
     /// Whether a role passes every permission check.
-    pub fn is_superuser(&self, role: &str) -> bool {
+    pub(super) fn is_superuser(&self, role: &str) -> bool {
         self.roles.get(role).is_some_and(|r| r.superuser)
     }
 
     /// The role, or 42704.
-    pub fn role(&self, name: &str) -> Result<&Arc<Role>> {
+    pub(super) fn role(&self, name: &str) -> Result<&Arc<Role>> {
         match self.roles.get(name) {
             Some(role) => Ok(role),
             None => fail(code::UNDEFINED_OBJECT, format!("role \"{name}\" does not exist")),

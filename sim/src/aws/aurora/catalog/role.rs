@@ -7,7 +7,7 @@ use super::Oid;
 /// A role. Passwords are kept as given: no client of a simulation needs them hidden.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
-pub struct Role {
+pub(crate) struct Role {
     pub oid: Oid,
     pub name: String,
     pub superuser: bool,
@@ -23,7 +23,7 @@ pub struct Role {
 
 impl Role {
     /// A role that passes every check.
-    pub fn superuser(oid: Oid, name: &str) -> Role {
+    pub(crate) fn superuser(oid: Oid, name: &str) -> Role {
         Role {
             superuser: true,
             bypass_rls: true,
@@ -35,7 +35,7 @@ impl Role {
     }
 
     /// A role that can do nothing yet.
-    pub fn new(oid: Oid, name: &str) -> Role {
+    pub(crate) fn new(oid: Oid, name: &str) -> Role {
         Role {
             oid,
             name: name.to_string(),

@@ -10,7 +10,9 @@ use crate::aws::aurora::error::Result;
 use crate::aws::aurora::func::to_json;
 use crate::aws::aurora::sql::expr::Arith;
 use crate::aws::aurora::sql::plan::{Aggregate, AggregateKind, Group};
-use crate::aws::aurora::types::{Array, CastContext, Json, Key, Numeric, Type, Value, cast, compare, to_text};
+use crate::aws::aurora::types::{
+    Array, CastContext, Json, Key, Numeric, Type, Value, cast, compare, to_text,
+};
 
 /// State of one aggregate in one group.
 #[derive(Debug, Default)]
@@ -35,7 +37,10 @@ impl Default for Value0 {
 fn collects(kind: AggregateKind) -> bool {
     matches!(
         kind,
-        AggregateKind::ArrayAgg | AggregateKind::StringAgg | AggregateKind::JsonAgg | AggregateKind::JsonObjectAgg
+        AggregateKind::ArrayAgg
+            | AggregateKind::StringAgg
+            | AggregateKind::JsonAgg
+            | AggregateKind::JsonObjectAgg
     )
 }
 
@@ -48,8 +53,10 @@ impl Accumulator {
             return Ok(());
         }
         let args = eval_row(ctx, &a.args, env)?;
-        let keeps_nulls =
-            matches!(a.kind, AggregateKind::ArrayAgg | AggregateKind::JsonAgg | AggregateKind::JsonObjectAgg);
+        let keeps_nulls = matches!(
+            a.kind,
+            AggregateKind::ArrayAgg | AggregateKind::JsonAgg | AggregateKind::JsonObjectAgg
+        );
         if !keeps_nulls && args.first().is_some_and(Value::is_null) {
             return Ok(());
         }
@@ -65,7 +72,9 @@ impl Accumulator {
             self.rows.push((order, args));
             return Ok(());
         }
-        let Some(v) = args.into_iter().next() else { return Ok(()) };
+        let Some(v) = args.into_iter().next() else {
+            return Ok(());
+        };
         let have = std::mem::replace(&mut self.value.0, Value::Null);
         self.value.0 = match a.kind {
             AggregateKind::Count => Value::Null,
@@ -79,13 +88,25 @@ impl Accumulator {
             }
             AggregateKind::Variance { .. } => {
                 self.squares += v.as_f64() * v.as_f64();
-                Value::Float8(if have.is_null() { v.as_f64() } else { have.as_f64() + v.as_f64() })
+                Value::Float8(if have.is_null() {
+                    v.as_f64()
+                } else {
+                    have.as_f64() + v.as_f64()
+                })
             }
             AggregateKind::Min => {
-                if have.is_null() || compare(&v, &have).is_lt() { v } else { have }
+                if have.is_null() || compare(&v, &have).is_lt() {
+                    v
+                } else {
+                    have
+                }
             }
             AggregateKind::Max => {
-                if have.is_null() || compare(&v, &have).is_gt() { v } else { have }
+                if have.is_null() || compare(&v, &have).is_gt() {
+                    v
+                } else {
+                    have
+                }
             }
             AggregateKind::BoolAnd => Value::Bool(v.is_true() && (have.is_null() || have.is_true())),
             AggregateKind::BoolOr => Value::Bool(v.is_true() || have.is_true()),
@@ -150,9 +171,14 @@ impl Accumulator {
                 }
                 Value::text(out)
             }
-            AggregateKind::JsonAgg => json(a.ty, Json::Array(rows.iter().map(|(_, args)| to_json(&args[0])).collect())),
+            AggregateKind::JsonAgg => json(
+                a.ty,
+                Json::Array(rows.iter().map(|(_, args)| to_json(&args[0])).collect()),
+            ),
             AggregateKind::JsonObjectAgg => {
-                let pairs = rows.iter().map(|(_, args)| (to_text(&args[0]), to_json(&args[1])));
+                let pairs = rows
+                    .iter()
+                    .map(|(_, args)| (to_text(&args[0]), to_json(&args[1])));
                 json(a.ty, Json::object(pairs.collect()))
             }
             _ => self.value.0.clone(),
@@ -161,7 +187,11 @@ impl Accumulator {
 }
 
 fn json(ty: Type, j: Json) -> Value {
-    if ty == Type::Json { Value::Json(j.to_string().into()) } else { Value::Jsonb(Arc::new(j)) }
+    if ty == Type::Json {
+        Value::Json(j.to_string().into())
+    } else {
+        Value::Jsonb(Arc::new(j))
+    }
 }
 
 fn sum(have: Value, v: Value, ty: Type) -> Result<Value> {
@@ -180,16 +210,27 @@ pub(super) struct Grouping<'g> {
 
 impl<'g> Grouping<'g> {
     pub(super) fn new(group: &'g Group) -> Grouping<'g> {
-        Grouping { group, groups: BTreeMap::new() }
+        Grouping {
+            group,
+            groups: BTreeMap::new(),
+        }
     }
 
     fn fresh(&self) -> Vec<Accumulator> {
-        self.group.aggregates.iter().map(|_| Accumulator::default()).collect()
+        self.group
+            .aggregates
+            .iter()
+            .map(|_| Accumulator::default())
+            .collect()
     }
 
     pub(super) fn add(&mut self, ctx: &Ctx<'_>, env: &Env<'_>) -> Result<()> {
         let key = Key(eval_row(ctx, &self.group.keys, env)?.into());
-        let fresh = if self.groups.contains_key(&key) { Vec::new() } else { self.fresh() };
+        let fresh = if self.groups.contains_key(&key) {
+            Vec::new()
+        } else {
+            self.fresh()
+        };
         let states = self.groups.entry(key).or_insert(fresh);
         for (state, aggregate) in states.iter_mut().zip(&self.group.aggregates) {
             state.add(ctx, aggregate, env)?;

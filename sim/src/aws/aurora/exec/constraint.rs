@@ -17,7 +17,7 @@ use crate::aws::aurora::types::{Value, compare, to_text};
 
 /// A change that foreign keys care about.
 #[derive(Clone, Debug)]
-pub enum Event {
+pub(crate) enum Event {
     /// A row came.
     Inserted { table: Oid, row: Row },
     /// A row changed.
@@ -28,7 +28,7 @@ pub enum Event {
 
 /// A check put off to the end of the transaction.
 #[derive(Clone, Debug)]
-pub struct Deferred {
+pub(crate) struct Deferred {
     event: Event,
     constraint: String,
 }
@@ -55,8 +55,12 @@ pub(super) fn unique_conflict(
     if !def.nulls_equal && key.iter().any(Value::is_null) {
         return Unique::Free;
     }
-    let Some(heap) = state.heaps.get(&table.heap) else { return Unique::Free };
-    let Some(index) = heap.indexes.get(&def.oid) else { return Unique::Free };
+    let Some(heap) = state.heaps.get(&table.heap) else {
+        return Unique::Free;
+    };
+    let Some(index) = heap.indexes.get(&def.oid) else {
+        return Unique::Free;
+    };
     for tid in index.equal(key) {
         if tid == except {
             continue;
@@ -93,8 +97,16 @@ fn key_names(table: &Table, def: &IndexDef) -> String {
 }
 
 fn shown(values: &[Value]) -> String {
-    let parts: Vec<String> =
-        values.iter().map(|v| if v.is_null() { "null".to_string() } else { to_text(v) }).collect();
+    let parts: Vec<String> = values
+        .iter()
+        .map(|v| {
+            if v.is_null() {
+                "null".to_string()
+            } else {
+                to_text(v)
+            }
+        })
+        .collect();
     parts.join(", ")
 }
 
@@ -104,13 +116,23 @@ pub(super) fn unique_violation(table: &Table, def: &IndexDef, key: &[Value]) -> 
         code::UNIQUE_VIOLATION,
         format!("duplicate key value violates unique constraint \"{}\"", def.name),
     )
-    .detail(format!("Key ({})=({}) already exists.", key_names(table, def), shown(key)))
+    .detail(format!(
+        "Key ({})=({}) already exists.",
+        key_names(table, def),
+        shown(key)
+    ))
     .table(&table.schema, &table.name)
     .constraint(&def.name)
 }
 
 /// Tells SERIALIZABLE that a version was ended.
-pub(super) fn note_write(state: &mut State, sx: Option<SxId>, table: &Table, tid: Tid, row: &Row) -> Result<()> {
+pub(super) fn note_write(
+    state: &mut State,
+    sx: Option<SxId>,
+    table: &Table,
+    tid: Tid,
+    row: &Row,
+) -> Result<()> {
     let mut keys = Vec::new();
     for def in &table.indexes {
         if let Some(key) = index_key(&def.parts, def.predicate.as_ref().map(|p| &p.0), row)? {
@@ -127,7 +149,10 @@ pub(super) fn note_write(state: &mut State, sx: Option<SxId>, table: &Table, tid
 }
 
 fn pick(row: &Row, columns: &[usize]) -> Vec<Value> {
-    columns.iter().map(|c| row.get(*c).cloned().unwrap_or(Value::Null)).collect()
+    columns
+        .iter()
+        .map(|c| row.get(*c).cloned().unwrap_or(Value::Null))
+        .collect()
 }
 
 /// Makes the checks of one statement's changes, or puts them off.
@@ -168,12 +193,15 @@ async fn check(session: &mut Session, event: &Event, only: Option<&str>) -> Resu
         Event::Updated { table, old, new } => (*table, Some(old), Some(new)),
         Event::Deleted { table, row } => (*table, Some(row), None),
     };
-    let Some(table) = catalog.table(oid).cloned() else { return Ok(more) };
+    let Some(table) = catalog.table(oid).cloned() else {
+        return Ok(more);
+    };
     if table.foreign_keys.is_empty() && table.referenced_by.is_empty() {
         return Ok(more);
     }
     let override_deferred = session.txn().constraints_deferred;
-    let put_off = |fk: &ForeignKey| fk.deferrable && override_deferred.unwrap_or(fk.deferred) && only.is_none();
+    let put_off =
+        |fk: &ForeignKey| fk.deferrable && override_deferred.unwrap_or(fk.deferred) && only.is_none();
     if let Some(new) = new {
         for fk in &table.foreign_keys {
             if only.is_some_and(|name| name != fk.name) {
@@ -184,26 +212,36 @@ async fn check(session: &mut Session, event: &Event, only: Option<&str>) -> Resu
                 continue;
             }
             let same = old.is_some_and(|old| {
-                pick(old, &fk.columns).iter().zip(&key).all(|(a, b)| compare(a, b).is_eq())
+                pick(old, &fk.columns)
+                    .iter()
+                    .zip(&key)
+                    .all(|(a, b)| compare(a, b).is_eq())
             });
             if same && only.is_none() {
                 continue;
             }
             if put_off(fk) {
-                let deferred = Deferred { event: event.clone(), constraint: fk.name.clone() };
+                let deferred = Deferred {
+                    event: event.clone(),
+                    constraint: fk.name.clone(),
+                };
                 session.txn().deferred.push(deferred);
                 continue;
             }
             if only.is_some() && !still_there(session, &table, new) {
                 continue;
             }
-            let Some(target) = catalog.table(fk.target).cloned() else { continue };
+            let Some(target) = catalog.table(fk.target).cloned() else {
+                continue;
+            };
             check_target(session, &table, fk, &target, &key).await?;
         }
     }
     if let Some(old) = old {
         for from in &table.referenced_by {
-            let Some(child) = catalog.table(*from).cloned() else { continue };
+            let Some(child) = catalog.table(*from).cloned() else {
+                continue;
+            };
             for fk in child.foreign_keys.iter().filter(|fk| fk.target == table.oid) {
                 if only.is_some_and(|name| name != fk.name) {
                     continue;
@@ -213,12 +251,18 @@ async fn check(session: &mut Session, event: &Event, only: Option<&str>) -> Resu
                     continue;
                 }
                 let new_key = new.map(|new| pick(new, &fk.target_columns));
-                if new_key.as_ref().is_some_and(|n| n.iter().zip(&key).all(|(a, b)| compare(a, b).is_eq())) {
+                if new_key
+                    .as_ref()
+                    .is_some_and(|n| n.iter().zip(&key).all(|(a, b)| compare(a, b).is_eq()))
+                {
                     continue;
                 }
                 let action = if new.is_some() { fk.on_update } else { fk.on_delete };
                 if put_off(fk) && action == RefAction::NoAction {
-                    let deferred = Deferred { event: event.clone(), constraint: fk.name.clone() };
+                    let deferred = Deferred {
+                        event: event.clone(),
+                        constraint: fk.name.clone(),
+                    };
                     session.txn().deferred.push(deferred);
                     continue;
                 }
@@ -234,9 +278,14 @@ fn still_there(session: &mut Session, table: &Table, row: &Row) -> bool {
     let engine = session.engine.clone();
     let state = engine.state();
     let own = session.txn().xids.clone();
-    let view = View { csn: state.clog.csn, xids: own, cid: u32::MAX };
+    let view = View {
+        csn: state.clog.csn,
+        xids: own,
+        cid: u32::MAX,
+    };
     state.heaps.get(&table.heap).is_some_and(|h| {
-        h.iter().any(|(_, t)| Arc::ptr_eq(&t.row, row) && view.sees(t, &state.clog))
+        h.iter()
+            .any(|(_, t)| Arc::ptr_eq(&t.row, row) && view.sees(t, &state.clog))
     })
 }
 
@@ -247,7 +296,11 @@ fn current_view(session: &mut Session, state: &State, latest: bool) -> View {
     } else {
         txn.snapshot.unwrap_or(state.clog.csn)
     };
-    View { csn, xids: txn.xids.clone(), cid: txn.cid.saturating_add(1) }
+    View {
+        csn,
+        xids: txn.xids.clone(),
+        cid: txn.cid.saturating_add(1),
+    }
 }
 
 async fn check_target(
@@ -269,16 +322,27 @@ async fn check_target(
                 .and_then(IndexDef::columns)
                 .unwrap_or_default()
                 .iter()
-                .filter_map(|c| fk.target_columns.iter().position(|t| t == c).map(|at| key[at].clone()))
+                .filter_map(|c| {
+                    fk.target_columns
+                        .iter()
+                        .position(|t| t == c)
+                        .map(|at| key[at].clone())
+                })
                 .collect();
             let found = heap.and_then(|h| {
                 let index = h.indexes.get(&fk.target_index)?;
-                index.equal(&ordered).find(|tid| h.get(*tid).is_some_and(|t| view.sees(t, &state.clog)))
+                index
+                    .equal(&ordered)
+                    .find(|tid| h.get(*tid).is_some_and(|t| view.sees(t, &state.clog)))
             });
             (view, found)
         };
         let Some(tid) = found else {
-            let names: Vec<&str> = fk.columns.iter().map(|c| table.columns[*c].name.as_str()).collect();
+            let names: Vec<&str> = fk
+                .columns
+                .iter()
+                .map(|c| table.columns[*c].name.as_str())
+                .collect();
             return Err(Error::new(
                 code::FOREIGN_KEY_VIOLATION,
                 format!(
@@ -286,11 +350,21 @@ async fn check_target(
                     table.name, fk.name
                 ),
             )
-            .detail(format!("Key ({})=({}) is not present in table \"{}\".", names.join(", "), shown(key), target.name))
+            .detail(format!(
+                "Key ({})=({}) is not present in table \"{}\".",
+                names.join(", "),
+                shown(key),
+                target.name
+            ))
             .table(&table.schema, &table.name)
             .constraint(&fk.name));
         };
-        let row = Target { heap: target.heap, tid, lock: RowLock::KeyShare, name: &target.name };
+        let row = Target {
+            heap: target.heap,
+            tid,
+            lock: RowLock::KeyShare,
+            name: &target.name,
+        };
         match lock(session, &view, row, WaitPolicy::Block, true).await? {
             Locked::Held { tid: held } if held == tid => return Ok(()),
             // The row moved or went: look again with fresh eyes.
@@ -313,7 +387,13 @@ async fn check_children(
     let plan = Plan {
         units: Vec::new(),
         slots: 0,
-        main: Main::Query(Query { body: Body::Values(Vec::new()), order: Vec::new(), limit: None, offset: None, columns: Vec::new() }),
+        main: Main::Query(Query {
+            body: Body::Values(Vec::new()),
+            order: Vec::new(),
+            limit: None,
+            offset: None,
+            columns: Vec::new(),
+        }),
         needed: Vec::new(),
         relations: Vec::new(),
         columns: None,
@@ -334,9 +414,16 @@ async fn check_children(
                     .and_then(IndexDef::columns)
                     .unwrap_or_default()
                     .iter()
-                    .filter_map(|c| fk.target_columns.iter().position(|t| t == c).map(|at| key[at].clone()))
+                    .filter_map(|c| {
+                        fk.target_columns
+                            .iter()
+                            .position(|t| t == c)
+                            .map(|at| key[at].clone())
+                    })
                     .collect();
-                index.equal(&ordered).any(|tid| h.get(tid).is_some_and(|t| view.sees(t, &state.clog)))
+                index
+                    .equal(&ordered)
+                    .any(|tid| h.get(tid).is_some_and(|t| view.sees(t, &state.clog)))
             })
         });
         if again {
@@ -348,7 +435,11 @@ async fn check_children(
         return Ok(Vec::new());
     }
     if matches!(action, RefAction::NoAction | RefAction::Restrict) {
-        let names: Vec<&str> = fk.target_columns.iter().map(|c| table.columns[*c].name.as_str()).collect();
+        let names: Vec<&str> = fk
+            .target_columns
+            .iter()
+            .map(|c| table.columns[*c].name.as_str())
+            .collect();
         return Err(Error::new(
             code::FOREIGN_KEY_VIOLATION,
             format!(
@@ -366,15 +457,30 @@ async fn check_children(
         .constraint(&fk.name));
     }
     session.txn().cid += 1;
-    let view = View { cid: session.txn().cid, ..view };
+    let view = View {
+        cid: session.txn().cid,
+        ..view
+    };
     let mut running = Running::new(session, &plan, &[], view);
     for tid in rows {
-        let target = Target { heap: child.heap, tid, lock: RowLock::Update, name: &child.name };
-        let Locked::Held { tid } = running.claim_row(target).await? else { continue };
-        let Some(old) = running.tuple_row(child, tid)? else { continue };
+        let target = Target {
+            heap: child.heap,
+            tid,
+            lock: RowLock::Update,
+            name: &child.name,
+        };
+        let Locked::Held { tid } = running.claim_row(target).await? else {
+            continue;
+        };
+        let Some(old) = running.tuple_row(child, tid)? else {
+            continue;
+        };
         if action == RefAction::Cascade && new_key.is_none() {
             running.end_version(child, tid, 0, RowLock::Update)?;
-            running.events.push(Event::Deleted { table: child.oid, row: old });
+            running.events.push(Event::Deleted {
+                table: child.oid,
+                row: old,
+            });
             continue;
         }
         let mut new = old.to_vec();
@@ -399,11 +505,16 @@ async fn check_children(
 
 /// Visible rows that refer to a key.
 fn children(state: &State, child: &Table, fk: &ForeignKey, key: &[Value], view: &View) -> Vec<Tid> {
-    let Some(heap) = state.heaps.get(&child.heap) else { return Vec::new() };
+    let Some(heap) = state.heaps.get(&child.heap) else {
+        return Vec::new();
+    };
     let refers = |tid: &Tid| {
         heap.get(*tid).is_some_and(|t| {
             view.sees(t, &state.clog)
-                && pick(&t.row, &fk.columns).iter().zip(key).all(|(a, b)| !a.is_null() && compare(a, b).is_eq())
+                && pick(&t.row, &fk.columns)
+                    .iter()
+                    .zip(key)
+                    .all(|(a, b)| !a.is_null() && compare(a, b).is_eq())
         })
     };
     // Any index whose first columns are the key's, in any order, finds them without a full scan.

@@ -11,7 +11,7 @@ use crate::aws::aurora::types::{Array, Numeric, Type, Value, cast, compare};
 
 /// The current row, and those of the enclosing queries.
 #[derive(Clone, Copy)]
-pub struct Env<'a> {
+pub(crate) struct Env<'a> {
     /// The row.
     pub row: &'a [Value],
     /// The enclosing query's.
@@ -20,7 +20,7 @@ pub struct Env<'a> {
 
 impl<'a> Env<'a> {
     /// A row with nothing around it.
-    pub fn of(row: &'a [Value]) -> Env<'a> {
+    pub(crate) fn of(row: &'a [Value]) -> Env<'a> {
         Env { row, outer: None }
     }
 
@@ -34,7 +34,7 @@ impl<'a> Env<'a> {
 }
 
 /// Whether a condition is true.
-pub fn holds(ctx: &Ctx<'_>, e: &Expr, env: &Env<'_>) -> Result<bool> {
+pub(crate) fn holds(ctx: &Ctx<'_>, e: &Expr, env: &Env<'_>) -> Result<bool> {
     Ok(eval(ctx, e, env)?.is_true())
 }
 
@@ -49,21 +49,28 @@ pub(super) fn all_hold(ctx: &Ctx<'_>, list: &[Expr], env: &Env<'_>) -> Result<bo
 }
 
 /// Evaluates a list of expressions.
-pub fn eval_row(ctx: &Ctx<'_>, list: &[Expr], env: &Env<'_>) -> Result<Vec<Value>> {
+pub(crate) fn eval_row(ctx: &Ctx<'_>, list: &[Expr], env: &Env<'_>) -> Result<Vec<Value>> {
     list.iter().map(|e| eval(ctx, e, env)).collect()
 }
 
 /// Evaluates an expression.
-pub fn eval(ctx: &Ctx<'_>, e: &Expr, env: &Env<'_>) -> Result<Value> {
+pub(crate) fn eval(ctx: &Ctx<'_>, e: &Expr, env: &Env<'_>) -> Result<Value> {
     Ok(match e {
         Expr::Const(v) => v.clone(),
         Expr::Column(at) => env.row.get(*at).cloned().unwrap_or(Value::Null),
-        Expr::Outer(level, at) => {
-            env.up(*level).and_then(|o| o.row.get(*at)).cloned().unwrap_or(Value::Null)
-        }
+        Expr::Outer(level, at) => env
+            .up(*level)
+            .and_then(|o| o.row.get(*at))
+            .cloned()
+            .unwrap_or(Value::Null),
         Expr::Param(n) => match ctx.params.get(*n) {
             Some(v) => v.clone(),
-            None => return fail(code::UNDEFINED_PARAMETER, format!("there is no parameter ${}", n + 1)),
+            None => {
+                return fail(
+                    code::UNDEFINED_PARAMETER,
+                    format!("there is no parameter ${}", n + 1),
+                );
+            }
         },
         Expr::Aggregate(_) | Expr::Window(_) => return ctx.bug("an unresolved aggregate"),
         Expr::Call(builtin, args) => {
@@ -134,7 +141,11 @@ pub fn eval(ctx: &Ctx<'_>, e: &Expr, env: &Env<'_>) -> Result<Value> {
         }
         Expr::Arith(op, ty, a, b) => {
             let (a, b) = (eval(ctx, a, env)?, eval(ctx, b, env)?);
-            if a.is_null() || b.is_null() { Value::Null } else { arith(*op, *ty, &a, &b)? }
+            if a.is_null() || b.is_null() {
+                Value::Null
+            } else {
+                arith(*op, *ty, &a, &b)?
+            }
         }
         Expr::Negate(ty, inner) => {
             let v = eval(ctx, inner, env)?;
@@ -190,7 +201,11 @@ pub fn eval(ctx: &Ctx<'_>, e: &Expr, env: &Env<'_>) -> Result<Value> {
             let mut best = Value::Null;
             for item in list {
                 let v = eval(ctx, item, env)?;
-                let better = if *greatest { Ordering::Greater } else { Ordering::Less };
+                let better = if *greatest {
+                    Ordering::Greater
+                } else {
+                    Ordering::Less
+                };
                 if !v.is_null() && (best.is_null() || compare(&v, &best) == better) {
                     best = v;
                 }
@@ -199,7 +214,11 @@ pub fn eval(ctx: &Ctx<'_>, e: &Expr, env: &Env<'_>) -> Result<Value> {
         }
         Expr::NullIf(a, b) => {
             let (a, b) = (eval(ctx, a, env)?, eval(ctx, b, env)?);
-            if !a.is_null() && !b.is_null() && compare(&a, &b).is_eq() { Value::Null } else { a }
+            if !a.is_null() && !b.is_null() && compare(&a, &b).is_eq() {
+                Value::Null
+            } else {
+                a
+            }
         }
         Expr::Array(elem, list) => {
             let items = eval_row(ctx, list, env)?;
@@ -234,12 +253,19 @@ fn named_oid(ctx: &Ctx<'_>, name: &str, ty: Type) -> Result<Value> {
     }
     match system::regclass(db.catalog, &db.local.search_path(), name) {
         Some(oid) => Ok(Value::Oid(oid)),
-        None => fail(code::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")),
+        None => fail(
+            code::UNDEFINED_TABLE,
+            format!("relation \"{name}\" does not exist"),
+        ),
     }
 }
 
 fn compared(op: Compare, a: &Value, b: &Value) -> Value {
-    if a.is_null() || b.is_null() { Value::Null } else { Value::Bool(op.holds(compare(a, b))) }
+    if a.is_null() || b.is_null() {
+        Value::Null
+    } else {
+        Value::Bool(op.holds(compare(a, b)))
+    }
 }
 
 fn quantified<'a>(op: Compare, left: &Value, items: impl Iterator<Item = &'a Value>, all: bool) -> Value {
@@ -286,9 +312,10 @@ fn subquery(ctx: &Ctx<'_>, sub: &SubQuery, env: &Env<'_>) -> Result<Value> {
                 );
             }
         },
-        Ask::Array(elem) => {
-            Value::Array(Arc::new(Array { elem: *elem, items: rows.iter().map(one).collect() }))
-        }
+        Ask::Array(elem) => Value::Array(Arc::new(Array {
+            elem: *elem,
+            items: rows.iter().map(one).collect(),
+        })),
         Ask::Quantified { left, op, all } => {
             let left = eval_row(ctx, left, env)?;
             if let [left] = left.as_slice() {
@@ -319,7 +346,10 @@ fn subquery(ctx: &Ctx<'_>, sub: &SubQuery, env: &Env<'_>) -> Result<Value> {
 }
 
 fn out_of_range(ty: Type) -> Box<Error> {
-    Error::new(code::NUMERIC_VALUE_OUT_OF_RANGE, format!("{} out of range", ty.name()))
+    Error::new(
+        code::NUMERIC_VALUE_OUT_OF_RANGE,
+        format!("{} out of range", ty.name()),
+    )
 }
 
 fn integers(op: Arith, a: i64, b: i64) -> Result<Option<i64>> {
@@ -350,16 +380,20 @@ fn floats(op: Arith, a: f64, b: f64) -> Result<f64> {
 
 pub(super) fn arith(op: Arith, ty: Type, a: &Value, b: &Value) -> Result<Value> {
     Ok(match ty {
-        Type::Int8 => {
-            Value::Int8(integers(op, a.as_i64(), b.as_i64())?.ok_or_else(|| out_of_range(ty))?)
-        }
+        Type::Int8 => Value::Int8(integers(op, a.as_i64(), b.as_i64())?.ok_or_else(|| out_of_range(ty))?),
         Type::Int4 => {
             let wide = integers(op, a.as_i64(), b.as_i64())?;
-            Value::Int4(wide.and_then(|v| i32::try_from(v).ok()).ok_or_else(|| out_of_range(ty))?)
+            Value::Int4(
+                wide.and_then(|v| i32::try_from(v).ok())
+                    .ok_or_else(|| out_of_range(ty))?,
+            )
         }
         Type::Int2 => {
             let wide = integers(op, a.as_i64(), b.as_i64())?;
-            Value::Int2(wide.and_then(|v| i16::try_from(v).ok()).ok_or_else(|| out_of_range(ty))?)
+            Value::Int2(
+                wide.and_then(|v| i16::try_from(v).ok())
+                    .ok_or_else(|| out_of_range(ty))?,
+            )
         }
         Type::Float8 => Value::Float8(floats(op, a.as_f64(), b.as_f64())?),
         Type::Float4 => {

@@ -60,7 +60,14 @@ impl Running<'_> {
         for (at, column) in table.columns.iter().enumerate() {
             if let Some(expr) = &column.generated {
                 let value = self.with(|ctx| super::eval(ctx, expr, &Env::of(&values)))?;
-                values[at] = cast(value, column.ty, column.ty, column.typmod, CastContext::Assignment, 0)?;
+                values[at] = cast(
+                    value,
+                    column.ty,
+                    column.ty,
+                    column.typmod,
+                    CastContext::Assignment,
+                    0,
+                )?;
             }
         }
         Ok(values.into())
@@ -84,7 +91,10 @@ impl Running<'_> {
                 if !holds(ctx, &check.expr, &env)? {
                     return fail(
                         code::INSUFFICIENT_PRIVILEGE,
-                        format!("new row violates row-level security policy for table \"{}\"", table.name),
+                        format!(
+                            "new row violates row-level security policy for table \"{}\"",
+                            table.name
+                        ),
                     );
                 }
             }
@@ -121,7 +131,12 @@ impl Running<'_> {
     }
 
     /// Appends a version, entering it into one index after the other and waiting where a unique one must.
-    pub(super) async fn write_new(&mut self, table: &Arc<Table>, row: Row, replaces: Option<(Tid, Row)>) -> Result<Tid> {
+    pub(super) async fn write_new(
+        &mut self,
+        table: &Arc<Table>,
+        row: Row,
+        replaces: Option<(Tid, Row)>,
+    ) -> Result<Tid> {
         let engine = self.session.engine.clone();
         let tid = {
             let mut state = engine.state();
@@ -132,11 +147,20 @@ impl Running<'_> {
             };
             let tid = heap.insert(row.clone(), xid, cid);
             let txn = self.session.txn();
-            txn.changes.push((xid, Change::Insert { heap: table.heap, tid, row: row.clone() }));
+            txn.changes.push((
+                xid,
+                Change::Insert {
+                    heap: table.heap,
+                    tid,
+                    row: row.clone(),
+                },
+            ));
             tid
         };
         for def in &table.indexes {
-            let Some(key) = index_key(&def.parts, def.predicate.as_ref().map(|p| &p.0), &row)? else { continue };
+            let Some(key) = index_key(&def.parts, def.predicate.as_ref().map(|p| &p.0), &row)? else {
+                continue;
+            };
             loop {
                 let own = self.session.txn().xids.clone();
                 let wait = {
@@ -150,14 +174,18 @@ impl Running<'_> {
                         Unique::Free => {
                             let sx = self.session.txn().serializable;
                             state.ssi.get_mut().wrote_key(sx, table.heap, def.oid, &key)?;
-                            if let Some(index) =
-                                state.heaps.get_mut(&table.heap).and_then(|h| h.indexes.get_mut(&def.oid))
+                            if let Some(index) = state
+                                .heaps
+                                .get_mut(&table.heap)
+                                .and_then(|h| h.indexes.get_mut(&def.oid))
                             {
                                 index.insert(key, tid);
                             }
                             break;
                         }
-                        Unique::Taken(_) => return Err(super::constraint::unique_violation(table, def, &key)),
+                        Unique::Taken(_) => {
+                            return Err(super::constraint::unique_violation(table, def, &key));
+                        }
                         Unique::Wait(xid) => xid,
                     }
                 };
@@ -170,8 +198,15 @@ impl Running<'_> {
             state.ssi.get_mut().wrote_heap(sx, table.heap)?;
         }
         self.events.push(match replaces {
-            None => Event::Inserted { table: table.oid, row },
-            Some((_, old)) => Event::Updated { table: table.oid, old, new: row },
+            None => Event::Inserted {
+                table: table.oid,
+                row,
+            },
+            Some((_, old)) => Event::Updated {
+                table: table.oid,
+                old,
+                new: row,
+            },
         });
         Ok(tid)
     }
@@ -186,7 +221,9 @@ impl Running<'_> {
                 if !conflict.arbiters.is_empty() && !conflict.arbiters.contains(&def.oid) {
                     continue;
                 }
-                let Some(key) = index_key(&def.parts, def.predicate.as_ref().map(|p| &p.0), &row)? else { continue };
+                let Some(key) = index_key(&def.parts, def.predicate.as_ref().map(|p| &p.0), &row)? else {
+                    continue;
+                };
                 let verdict = unique_conflict(&engine.state(), &i.table, def, &key, 0, &own);
                 match verdict {
                     Unique::Free => {}
@@ -218,7 +255,9 @@ impl Running<'_> {
                     return serialization_failure("update");
                 }
             }
-            let Some(update) = &conflict.update else { return Ok(None) };
+            let Some(update) = &conflict.update else {
+                return Ok(None);
+            };
             let own_command = {
                 let state = engine.state();
                 let tuple = state.heaps.get(&i.table.heap).and_then(|h| h.get(tid));
@@ -231,7 +270,12 @@ impl Running<'_> {
                 )
                 .hint("Ensure that no rows proposed for insertion within the same command have duplicate constrained values."));
             }
-            let target = Target { heap: i.table.heap, tid, lock: RowLock::NoKeyUpdate, name: &i.table.name };
+            let target = Target {
+                heap: i.table.heap,
+                tid,
+                lock: RowLock::NoKeyUpdate,
+                name: &i.table.name,
+            };
             match self.claim_row(target).await? {
                 Locked::Held { tid: held } if held == tid => {}
                 _ => continue 'again,
@@ -243,8 +287,16 @@ impl Running<'_> {
         }
     }
 
-    async fn conflict_update(&mut self, i: &Insert, update: &ConflictUpdate, tid: Tid, excluded: &Row) -> Result<Upserted> {
-        let Some(old) = self.tuple_row(&i.table, tid)? else { return Ok(Upserted::Again) };
+    async fn conflict_update(
+        &mut self,
+        i: &Insert,
+        update: &ConflictUpdate,
+        tid: Tid,
+        excluded: &Row,
+    ) -> Result<Upserted> {
+        let Some(old) = self.tuple_row(&i.table, tid)? else {
+            return Ok(Upserted::Again);
+        };
         let mut both = old.to_vec();
         both.extend(excluded.iter().cloned());
         let passes = self.with(|ctx| {
@@ -269,8 +321,14 @@ impl Running<'_> {
         })?;
         if !passes {
             // The row stays as it is, but PostgreSQL has locked it.
-            let target = Target { heap: i.table.heap, tid, lock: RowLock::NoKeyUpdate, name: &i.table.name };
-            self.lock_row(target, crate::aws::aurora::sql::plan::WaitPolicy::Block).await?;
+            let target = Target {
+                heap: i.table.heap,
+                tid,
+                lock: RowLock::NoKeyUpdate,
+                name: &i.table.name,
+            };
+            self.lock_row(target, crate::aws::aurora::sql::plan::WaitPolicy::Block)
+                .await?;
             return Ok(Upserted::Done(None));
         }
         let new = self.assigned(&i.table, &update.set, &old, &both)?;
@@ -287,13 +345,24 @@ impl Running<'_> {
                 if t.row.len() == table.columns.len() {
                     return t.row.clone();
                 }
-                table.columns.iter().enumerate().map(|(i, c)| t.row.get(i).unwrap_or(&c.missing).clone()).collect()
+                table
+                    .columns
+                    .iter()
+                    .enumerate()
+                    .map(|(i, c)| t.row.get(i).unwrap_or(&c.missing).clone())
+                    .collect()
             }))
         })
     }
 
     /// A row with assignments applied, evaluated over `env`.
-    pub(super) fn assigned(&mut self, table: &Table, set: &[(usize, Expr)], old: &Row, env: &[Value]) -> Result<Row> {
+    pub(super) fn assigned(
+        &mut self,
+        table: &Table,
+        set: &[(usize, Expr)],
+        old: &Row,
+        env: &[Value],
+    ) -> Result<Row> {
         let mut new = old.to_vec();
         new.resize(table.columns.len(), Value::Null);
         self.with(|ctx| {

@@ -13,7 +13,7 @@ use crate::aws::aurora::types::{Key, Value};
 
 /// The flat row and where its table rows came from.
 #[derive(Clone, Debug)]
-pub struct Flat {
+pub(super) struct Flat {
     /// The values.
     pub row: Vec<Value>,
     /// Tuple of every scan, 0 when null-extended.
@@ -22,15 +22,18 @@ pub struct Flat {
 
 impl Flat {
     /// A row of so many NULLs.
-    pub fn new(width: usize) -> Flat {
-        Flat { row: vec![Value::Null; width], tids: Vec::new() }
+    pub(super) fn new(width: usize) -> Flat {
+        Flat {
+            row: vec![Value::Null; width],
+            tids: Vec::new(),
+        }
     }
 }
 
 /// Whether to go on.
-pub type Flow = Result<ControlFlow<()>>;
+pub(super) type Flow = Result<ControlFlow<()>>;
 /// Receives rows.
-pub type Sink<'s> = &'s mut dyn FnMut(&mut Flat) -> Flow;
+pub(super) type Sink<'s> = &'s mut dyn FnMut(&mut Flat) -> Flow;
 
 /// Copies a table row into the flat row; columns added after it was written have their missing value.
 pub(super) fn fill(flat: &mut Flat, scan: &Scan, tid: Tid, row: &Row) {
@@ -61,7 +64,13 @@ fn clear(flat: &mut Flat, node: &Node) {
 }
 
 /// Runs a tree.
-pub(super) fn produce(ctx: &Ctx<'_>, node: &Node, flat: &mut Flat, outer: Option<&Env<'_>>, sink: Sink<'_>) -> Flow {
+pub(super) fn produce(
+    ctx: &Ctx<'_>,
+    node: &Node,
+    flat: &mut Flat,
+    outer: Option<&Env<'_>>,
+    sink: Sink<'_>,
+) -> Flow {
     match node {
         Node::One => sink(flat),
         Node::Scan(scan) => produce_scan(ctx, scan, flat, outer, sink),
@@ -70,17 +79,33 @@ pub(super) fn produce(ctx: &Ctx<'_>, node: &Node, flat: &mut Flat, outer: Option
     }
 }
 
-fn offer(ctx: &Ctx<'_>, scan: &Scan, heap: &Heap, tid: Tid, flat: &mut Flat, outer: Option<&Env<'_>>, sink: Sink<'_>) -> Flow {
+fn offer(
+    ctx: &Ctx<'_>,
+    scan: &Scan,
+    heap: &Heap,
+    tid: Tid,
+    flat: &mut Flat,
+    outer: Option<&Env<'_>>,
+    sink: Sink<'_>,
+) -> Flow {
     let db = ctx.db()?;
-    let Some(tuple) = heap.get(tid) else { return Ok(ControlFlow::Continue(())) };
+    let Some(tuple) = heap.get(tid) else {
+        return Ok(ControlFlow::Continue(()));
+    };
     if let Some(sx) = db.serializable {
-        db.state.ssi.borrow_mut().saw(sx, tuple, db.view, &db.state.clog)?;
+        db.state
+            .ssi
+            .borrow_mut()
+            .saw(sx, tuple, db.view, &db.state.clog)?;
     }
     if !db.view.sees(tuple, &db.state.clog) {
         return Ok(ControlFlow::Continue(()));
     }
     fill(flat, scan, tid, &tuple.row);
-    let env = Env { row: &flat.row, outer };
+    let env = Env {
+        row: &flat.row,
+        outer,
+    };
     if !all_hold(ctx, &scan.security, &env)? || !all_hold(ctx, &scan.filter, &env)? {
         return Ok(ControlFlow::Continue(()));
     }
@@ -95,9 +120,17 @@ fn track(ctx: &Ctx<'_>, read: Read) -> Result<()> {
     Ok(())
 }
 
-fn produce_scan(ctx: &Ctx<'_>, scan: &Scan, flat: &mut Flat, outer: Option<&Env<'_>>, sink: Sink<'_>) -> Flow {
+fn produce_scan(
+    ctx: &Ctx<'_>,
+    scan: &Scan,
+    flat: &mut Flat,
+    outer: Option<&Env<'_>>,
+    sink: Sink<'_>,
+) -> Flow {
     let db = ctx.db()?;
-    let Some(heap) = db.state.heaps.get(&scan.table.heap) else { return ctx.bug("a table without a heap") };
+    let Some(heap) = db.state.heaps.get(&scan.table.heap) else {
+        return ctx.bug("a table without a heap");
+    };
     let number = scan.table.heap;
     match &scan.access {
         Access::Full => {
@@ -108,8 +141,17 @@ fn produce_scan(ctx: &Ctx<'_>, scan: &Scan, flat: &mut Flat, outer: Option<&Env<
                 }
             }
         }
-        Access::Index { index, equal, low, high, reverse } => {
-            let env = Env { row: &flat.row, outer };
+        Access::Index {
+            index,
+            equal,
+            low,
+            high,
+            reverse,
+        } => {
+            let env = Env {
+                row: &flat.row,
+                outer,
+            };
             let prefix = eval_row(ctx, equal, &env)?;
             if prefix.iter().any(Value::is_null) {
                 return Ok(ControlFlow::Continue(()));
@@ -121,17 +163,27 @@ fn produce_scan(ctx: &Ctx<'_>, scan: &Scan, flat: &mut Flat, outer: Option<&Env<
                 Ok(Some((values, *inclusive)))
             };
             let (low, high) = (end(low)?, end(high)?);
-            if low.iter().chain(&high).any(|(v, _)| v.last().is_some_and(Value::is_null)) {
+            if low
+                .iter()
+                .chain(&high)
+                .any(|(v, _)| v.last().is_some_and(Value::is_null))
+            {
                 return Ok(ControlFlow::Continue(()));
             }
-            let Some(entries) = heap.indexes.get(index) else { return ctx.bug("an index without entries") };
+            let Some(entries) = heap.indexes.get(index) else {
+                return ctx.bug("an index without entries");
+            };
             // An open end of the range is the end of the equal prefix; NULLs sort last, so an open high end stops
             // before them only through the filter.
             let tids: Vec<Tid> = match (&low, &high) {
                 (None, None) => entries.equal(&prefix).collect(),
                 _ => {
-                    let low = low.as_ref().map_or((prefix.as_slice(), true), |(v, i)| (v.as_slice(), *i));
-                    let high = high.as_ref().map_or((prefix.as_slice(), true), |(v, i)| (v.as_slice(), *i));
+                    let low = low
+                        .as_ref()
+                        .map_or((prefix.as_slice(), true), |(v, i)| (v.as_slice(), *i));
+                    let high = high
+                        .as_ref()
+                        .map_or((prefix.as_slice(), true), |(v, i)| (v.as_slice(), *i));
                     entries.range(Some(low), Some(high)).collect()
                 }
             };
@@ -157,7 +209,10 @@ fn produce_scan(ctx: &Ctx<'_>, scan: &Scan, flat: &mut Flat, outer: Option<&Env<
             }
         }
         Access::AnyOf { index, keys } => {
-            let env = Env { row: &flat.row, outer };
+            let env = Env {
+                row: &flat.row,
+                outer,
+            };
             let mut values = match keys {
                 Keys::Array(e) => match eval(ctx, e, &env)? {
                     Value::Array(a) => a.items.clone(),
@@ -168,10 +223,15 @@ fn produce_scan(ctx: &Ctx<'_>, scan: &Scan, flat: &mut Flat, outer: Option<&Env<
             values.retain(|v| !v.is_null());
             values.sort_by(crate::aws::aurora::types::compare);
             values.dedup_by(|a, b| crate::aws::aurora::types::compare(a, b).is_eq());
-            let Some(entries) = heap.indexes.get(index) else { return ctx.bug("an index without entries") };
+            let Some(entries) = heap.indexes.get(index) else {
+                return ctx.bug("an index without entries");
+            };
             for value in values {
                 let key = [value];
-                track(ctx, Read::Range(number, *index, (key.to_vec(), true), (key.to_vec(), true)))?;
+                track(
+                    ctx,
+                    Read::Range(number, *index, (key.to_vec(), true), (key.to_vec(), true)),
+                )?;
                 let tids: Vec<Tid> = entries.equal(&key).collect();
                 for tid in tids {
                     if offer(ctx, scan, heap, tid, flat, outer, sink)?.is_break() {
@@ -203,7 +263,10 @@ fn build(ctx: &Ctx<'_>, join: &Join, width: usize, outer: Option<&Env<'_>>) -> R
     }
     let mut scratch = Flat::new(width);
     let mut sink = |flat: &mut Flat| -> Flow {
-        let env = Env { row: &flat.row, outer };
+        let env = Env {
+            row: &flat.row,
+            outer,
+        };
         let mut key = Vec::with_capacity(join.equal.len());
         for (_, r) in &join.equal {
             key.push(eval(ctx, r, &env)?);
@@ -237,7 +300,13 @@ fn scans(node: &Node, out: &mut Vec<usize>) {
     }
 }
 
-fn produce_join(ctx: &Ctx<'_>, join: &Join, flat: &mut Flat, outer: Option<&Env<'_>>, sink: Sink<'_>) -> Flow {
+fn produce_join(
+    ctx: &Ctx<'_>,
+    join: &Join,
+    flat: &mut Flat,
+    outer: Option<&Env<'_>>,
+    sink: Sink<'_>,
+) -> Flow {
     if join.kind == JoinKind::Full {
         return full_join(ctx, join, flat, outer, sink);
     }
@@ -248,7 +317,10 @@ fn produce_join(ctx: &Ctx<'_>, join: &Join, flat: &mut Flat, outer: Option<&Env<
     let mut on_left = |flat: &mut Flat| -> Flow {
         let mut matched = false;
         let mut on_right = |flat: &mut Flat| -> Flow {
-            let env = Env { row: &flat.row, outer };
+            let env = Env {
+                row: &flat.row,
+                outer,
+            };
             if !all_hold(ctx, &join.on, &env)? {
                 return Ok(ControlFlow::Continue(()));
             }
@@ -266,7 +338,10 @@ fn produce_join(ctx: &Ctx<'_>, join: &Join, flat: &mut Flat, outer: Option<&Env<
             if table.is_none() {
                 table = Some(build(ctx, join, width, outer)?);
             }
-            let env = Env { row: &flat.row, outer };
+            let env = Env {
+                row: &flat.row,
+                outer,
+            };
             let mut key = Vec::with_capacity(join.equal.len());
             for (l, _) in &join.equal {
                 key.push(eval(ctx, l, &env)?);
@@ -280,7 +355,10 @@ fn produce_join(ctx: &Ctx<'_>, join: &Join, flat: &mut Flat, outer: Option<&Env<
                     }
                     flat.tids[*number] = tids.get(*number).copied().unwrap_or(0);
                 }
-                let env = Env { row: &flat.row, outer };
+                let env = Env {
+                    row: &flat.row,
+                    outer,
+                };
                 if all_hold(ctx, right_filter(join), &env)? && on_right(flat)?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
@@ -288,7 +366,10 @@ fn produce_join(ctx: &Ctx<'_>, join: &Join, flat: &mut Flat, outer: Option<&Env<
         }
         if join.kind == JoinKind::Left && !matched {
             clear(flat, &join.right);
-            let env = Env { row: &flat.row, outer };
+            let env = Env {
+                row: &flat.row,
+                outer,
+            };
             if all_hold(ctx, &join.filter_after, &env)? {
                 return sink(flat);
             }
@@ -309,7 +390,10 @@ fn full_join(ctx: &Ctx<'_>, join: &Join, flat: &mut Flat, outer: Option<&Env<'_>
         let mut matched = false;
         for (right, used) in &mut rights {
             flat.row[join.right_places.clone()].clone_from_slice(&right.row[join.right_places.clone()]);
-            let env = Env { row: &flat.row, outer };
+            let env = Env {
+                row: &flat.row,
+                outer,
+            };
             if all_hold(ctx, &join.on, &env)? {
                 matched = true;
                 *used = true;
@@ -320,7 +404,10 @@ fn full_join(ctx: &Ctx<'_>, join: &Join, flat: &mut Flat, outer: Option<&Env<'_>
         }
         if !matched {
             clear(flat, &join.right);
-            let env = Env { row: &flat.row, outer };
+            let env = Env {
+                row: &flat.row,
+                outer,
+            };
             if all_hold(ctx, &join.filter_after, &env)? {
                 return sink(flat);
             }
@@ -336,7 +423,10 @@ fn full_join(ctx: &Ctx<'_>, join: &Join, flat: &mut Flat, outer: Option<&Env<'_>
         }
         clear(flat, &join.left);
         flat.row[join.right_places.clone()].clone_from_slice(&right.row[join.right_places.clone()]);
-        let env = Env { row: &flat.row, outer };
+        let env = Env {
+            row: &flat.row,
+            outer,
+        };
         if all_hold(ctx, &join.filter_after, &env)? && sink(flat)?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
@@ -354,11 +444,9 @@ pub(super) fn recheck(ctx: &Ctx<'_>, node: &Node, flat: &mut Flat) -> Result<boo
             Ok(all_hold(ctx, &s.security, &env)? && all_hold(ctx, &s.filter, &env)?)
         }
         Node::Rows(s) => all_hold(ctx, &s.filter, &Env::of(&flat.row)),
-        Node::Join(j) if j.kind == JoinKind::Inner => {
-            Ok(recheck(ctx, &j.left, flat)?
-                && recheck(ctx, &j.right, flat)?
-                && all_hold(ctx, &j.on, &Env::of(&flat.row))?)
-        }
+        Node::Join(j) if j.kind == JoinKind::Inner => Ok(recheck(ctx, &j.left, flat)?
+            && recheck(ctx, &j.right, flat)?
+            && all_hold(ctx, &j.on, &Env::of(&flat.row))?),
         Node::Join(j) => {
             if !recheck(ctx, &j.left, flat)? {
                 return Ok(false);

@@ -38,7 +38,12 @@ pub(super) fn directed(a: &Value, b: &Value, desc: bool, nulls_first: bool) -> s
 }
 
 /// LIMIT or OFFSET as a number of rows.
-pub(super) fn count(ctx: &Ctx<'_>, e: Option<&Expr>, outer: Option<&Env<'_>>, offset: bool) -> Result<Option<usize>> {
+pub(super) fn count(
+    ctx: &Ctx<'_>,
+    e: Option<&Expr>,
+    outer: Option<&Env<'_>>,
+    offset: bool,
+) -> Result<Option<usize>> {
     let Some(e) = e else { return Ok(None) };
     let empty: [Value; 0] = [];
     match eval(ctx, e, &Env { row: &empty, outer })? {
@@ -52,7 +57,7 @@ pub(super) fn count(ctx: &Ctx<'_>, e: Option<&Expr>, outer: Option<&Env<'_>>, of
 }
 
 /// Runs a query and returns its visible columns. `cap` is how many rows the caller will look at.
-pub fn run(ctx: &Ctx<'_>, query: &Query, outer: Option<&Env<'_>>, cap: Option<usize>) -> Result<Rows> {
+pub(crate) fn run(ctx: &Ctx<'_>, query: &Query, outer: Option<&Env<'_>>, cap: Option<usize>) -> Result<Rows> {
     let limit = count(ctx, query.limit.as_ref(), outer, false)?;
     let offset = count(ctx, query.offset.as_ref(), outer, true)?.unwrap_or(0);
     let wanted = match (limit, cap) {
@@ -69,7 +74,12 @@ pub fn run(ctx: &Ctx<'_>, query: &Query, outer: Option<&Env<'_>>, cap: Option<us
         Body::Values(list) => {
             let empty: [Value; 0] = [];
             let env = Env { row: &empty, outer };
-            (list.iter().map(|row| eval_row(ctx, row, &env)).collect::<Result<_>>()?, false)
+            (
+                list.iter()
+                    .map(|row| eval_row(ctx, row, &env))
+                    .collect::<Result<_>>()?,
+                false,
+            )
         }
         Body::SetOp { op, all, left, right } => {
             let l = run(ctx, left, outer, None)?;
@@ -106,7 +116,10 @@ fn set_operation(op: SetOp, all: bool, left: Rows, right: Rows) -> Rows {
         (SetOp::Union, true) => left.into_iter().chain(right).collect(),
         (SetOp::Union, false) => {
             let mut seen = BTreeSet::new();
-            left.into_iter().chain(right).filter(|r| seen.insert(key(r))).collect()
+            left.into_iter()
+                .chain(right)
+                .filter(|r| seen.insert(key(r)))
+                .collect()
         }
         (SetOp::Except | SetOp::Intersect, all) => {
             let mut counts: BTreeMap<Key, usize> = BTreeMap::new();
@@ -148,7 +161,10 @@ fn select(
         let mut grouping = aggregate::Grouping::new(group);
         let mut flat = Flat::new(s.width);
         _ = produce(ctx, &s.from, &mut flat, outer, &mut |flat| {
-            let env = Env { row: &flat.row, outer };
+            let env = Env {
+                row: &flat.row,
+                outer,
+            };
             if all_hold(ctx, &s.filter, &env)? {
                 grouping.add(ctx, &env)?;
             }
@@ -171,7 +187,14 @@ fn select(
         let mut flats = Vec::new();
         let mut flat = Flat::new(s.width);
         _ = produce(ctx, &s.from, &mut flat, outer, &mut |flat| {
-            if all_hold(ctx, &s.filter, &Env { row: &flat.row, outer })? {
+            if all_hold(
+                ctx,
+                &s.filter,
+                &Env {
+                    row: &flat.row,
+                    outer,
+                },
+            )? {
                 flats.push(flat.row.clone());
             }
             Ok(ControlFlow::Continue(()))
@@ -181,13 +204,20 @@ fn select(
     let mut rows: Rows = Vec::new();
     let mut seen = BTreeSet::new();
     let distinct = matches!(s.distinct, Distinct::All);
-    let stop = if matches!(s.distinct, Distinct::On(_)) { None } else { stop };
+    let stop = if matches!(s.distinct, Distinct::On(_)) {
+        None
+    } else {
+        stop
+    };
     if stop == Some(0) {
         return Ok(rows);
     }
     let mut flat = Flat::new(s.width);
     _ = produce(ctx, &s.from, &mut flat, outer, &mut |flat| {
-        let env = Env { row: &flat.row, outer };
+        let env = Env {
+            row: &flat.row,
+            outer,
+        };
         if !all_hold(ctx, &s.filter, &env)? {
             return Ok(ControlFlow::Continue(()));
         }
@@ -227,7 +257,12 @@ pub(super) struct Candidate {
 }
 
 /// The rows of a locking SELECT in their order, before any lock is taken.
-pub(super) fn candidates(ctx: &Ctx<'_>, query: &Query, s: &Select, stop: Option<usize>) -> Result<Vec<Candidate>> {
+pub(super) fn candidates(
+    ctx: &Ctx<'_>,
+    query: &Query,
+    s: &Select,
+    stop: Option<usize>,
+) -> Result<Vec<Candidate>> {
     let mut out: Vec<Candidate> = Vec::new();
     let sorted = s.presorted || query.order.is_empty();
     let stop = if sorted { stop } else { None };
@@ -238,8 +273,15 @@ pub(super) fn candidates(ctx: &Ctx<'_>, query: &Query, s: &Select, stop: Option<
             return Ok(ControlFlow::Continue(()));
         }
         let output = eval_row(ctx, &s.output, &env)?;
-        out.push(Candidate { flat: flat.clone(), output });
-        Ok(if stop.is_some_and(|n| out.len() >= n) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        out.push(Candidate {
+            flat: flat.clone(),
+            output,
+        });
+        Ok(if stop.is_some_and(|n| out.len() >= n) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        })
     })?;
     if !sorted {
         let order = by(&query.order);

@@ -52,7 +52,11 @@ fn standing(state: &mut State, view: &View, own: &[Xid], target: Target<'_>) -> 
         match clog.outcome(tuple.xmax) {
             Outcome::Aborted => tuple.xmax = 0,
             Outcome::Committed(_) => {
-                return if tuple.next == 0 { Standing::Gone } else { Standing::Moved(tuple.next) };
+                return if tuple.next == 0 {
+                    Standing::Gone
+                } else {
+                    Standing::Moved(tuple.next)
+                };
             }
             Outcome::InProgress if mine(tuple.xmax) => {
                 return if tuple.cmax >= view.cid {
@@ -71,7 +75,11 @@ fn standing(state: &mut State, view: &View, own: &[Xid], target: Target<'_>) -> 
         }
     }
     tuple.lockers.retain(|(xid, _)| clog.running(*xid));
-    match tuple.lockers.iter().find(|(xid, held)| !mine(*xid) && held.conflicts(target.lock)) {
+    match tuple
+        .lockers
+        .iter()
+        .find(|(xid, held)| !mine(*xid) && held.conflicts(target.lock))
+    {
         Some((xid, _)) => Standing::Wait(*xid),
         None => Standing::Free,
     }
@@ -113,8 +121,14 @@ pub(super) async fn lock(
             let found = standing(&mut state, view, &own, target);
             if record && matches!(found, Standing::Free) {
                 let xid = session.write_xid(&mut state);
-                if let Some(tuple) = state.heaps.get_mut(&target.heap).and_then(|h| h.get_mut(target.tid))
-                    && !tuple.lockers.iter().any(|(x, held)| *x == xid && *held >= target.lock)
+                if let Some(tuple) = state
+                    .heaps
+                    .get_mut(&target.heap)
+                    .and_then(|h| h.get_mut(target.tid))
+                    && !tuple
+                        .lockers
+                        .iter()
+                        .any(|(x, held)| *x == xid && *held >= target.lock)
                 {
                     tuple.lockers.push((xid, target.lock));
                 }

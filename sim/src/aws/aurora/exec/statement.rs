@@ -8,9 +8,9 @@ use super::rows::{Locked, Target};
 use super::{Ctx, Db, MUST_WAIT, Rows, Slots, Waits, constraint, eval_row, node, run};
 use crate::aws::aurora::catalog::{Catalog, Object, Privilege};
 use crate::aws::aurora::error::{Result, code, fail};
+use crate::aws::aurora::lock::Tag;
 use crate::aws::aurora::session::{Answer, Session};
 use crate::aws::aurora::sql::plan::{Body, Main, Modify, Needed, Plan, Query, Select, Unit, WaitPolicy};
-use crate::aws::aurora::lock::Tag;
 use crate::aws::aurora::txn::View;
 use crate::aws::aurora::types::Value;
 
@@ -29,7 +29,12 @@ pub(in crate::aws::aurora) struct Running<'p> {
 
 impl<'p> Running<'p> {
     /// A statement inside another: a foreign key's cascade.
-    pub(super) fn new(session: &'p mut Session, plan: &'p Plan, params: &'p [Value], view: View) -> Running<'p> {
+    pub(super) fn new(
+        session: &'p mut Session,
+        plan: &'p Plan,
+        params: &'p [Value],
+        view: View,
+    ) -> Running<'p> {
         let catalog = session.catalog();
         Running {
             session,
@@ -93,7 +98,9 @@ impl<'p> Running<'p> {
     /// SELECT ... FOR UPDATE: rows in order, each locked and checked again, until LIMIT is satisfied.
     async fn locking_query(&mut self, query: &Query, s: &Select) -> Result<Rows> {
         let limit = self.with(|ctx| count(ctx, query.limit.as_ref(), None, false))?;
-        let offset = self.with(|ctx| count(ctx, query.offset.as_ref(), None, true))?.unwrap_or(0);
+        let offset = self
+            .with(|ctx| count(ctx, query.offset.as_ref(), None, true))?
+            .unwrap_or(0);
         let wanted = limit.map(|l| l.saturating_add(offset));
         let mut rows: Rows = Vec::new();
         let mut done = 0;
@@ -107,11 +114,18 @@ impl<'p> Running<'p> {
                 let mut dropped = false;
                 for mark in &s.marks {
                     let tid = candidate.flat.tids.get(mark.scan).copied().unwrap_or(0);
-                    let Some(scan) = find_scan(&s.from, mark.scan) else { continue };
+                    let Some(scan) = find_scan(&s.from, mark.scan) else {
+                        continue;
+                    };
                     if tid == 0 {
                         continue;
                     }
-                    let target = Target { heap: scan.table.heap, tid, lock: mark.lock, name: &scan.table.name };
+                    let target = Target {
+                        heap: scan.table.heap,
+                        tid,
+                        lock: mark.lock,
+                        name: &scan.table.name,
+                    };
                     match self.lock_row(target, mark.wait).await? {
                         Locked::Held { tid: held } if held == tid => {}
                         Locked::Held { tid: held } => {
@@ -180,7 +194,10 @@ impl<'p> Running<'p> {
 }
 
 /// The scan with a number.
-pub(super) fn find_scan(node: &crate::aws::aurora::sql::plan::Node, number: usize) -> Option<&crate::aws::aurora::sql::plan::Scan> {
+pub(super) fn find_scan(
+    node: &crate::aws::aurora::sql::plan::Node,
+    number: usize,
+) -> Option<&crate::aws::aurora::sql::plan::Scan> {
     use crate::aws::aurora::sql::plan::Node;
     match node {
         Node::Scan(s) if s.number == number => Some(s),
@@ -190,7 +207,11 @@ pub(super) fn find_scan(node: &crate::aws::aurora::sql::plan::Node, number: usiz
 }
 
 /// Runs a plan.
-pub(in crate::aws::aurora) async fn execute(session: &mut Session, plan: &Plan, params: &[Value]) -> Result<Answer> {
+pub(in crate::aws::aurora) async fn execute(
+    session: &mut Session,
+    plan: &Plan,
+    params: &[Value],
+) -> Result<Answer> {
     check_rights(session, &plan.needed)?;
     if let Some(command) = plan.writes {
         session.check_writable(command)?;
@@ -206,18 +227,30 @@ pub(in crate::aws::aurora) async fn execute(session: &mut Session, plan: &Plan, 
     let mut running = Running::new(session, plan, params, view);
     for unit in &plan.units {
         match unit {
-            Unit::Query { slot, query, eager: true } => {
+            Unit::Query {
+                slot,
+                query,
+                eager: true,
+            } => {
                 let rows = running.query(query).await?;
                 running.keep(*slot, rows);
             }
-            Unit::Modify { slot, modify, used: true } => {
+            Unit::Modify {
+                slot,
+                modify,
+                used: true,
+            } => {
                 let (rows, _) = running.modify(modify).await?;
                 running.keep(*slot, rows);
             }
             _ => {}
         }
     }
-    let mut answer = Answer { columns: plan.columns.clone(), rows: Vec::new(), tag: String::new() };
+    let mut answer = Answer {
+        columns: plan.columns.clone(),
+        rows: Vec::new(),
+        tag: String::new(),
+    };
     match &plan.main {
         Main::Query(query) => {
             answer.rows = running.query(query).await?;
@@ -234,7 +267,10 @@ pub(in crate::aws::aurora) async fn execute(session: &mut Session, plan: &Plan, 
         }
     }
     for unit in &plan.units {
-        if let Unit::Modify { modify, used: false, .. } = unit {
+        if let Unit::Modify {
+            modify, used: false, ..
+        } = unit
+        {
             running.modify(modify).await?;
         }
     }
@@ -273,9 +309,14 @@ fn check_rights(session: &mut Session, needed: &[Needed]) -> Result<()> {
             && !roles.contains(&schema.owner)
             && !schema.acl.allows(&roles, Privilege::USAGE)
         {
-            return Err(denied("schema", &catalog.objects.get(&need.oid).map_or_else(String::new, |_| {
-                catalog.table(need.oid).map_or_else(String::new, |t| t.schema.clone())
-            })));
+            return Err(denied(
+                "schema",
+                &catalog.objects.get(&need.oid).map_or_else(String::new, |_| {
+                    catalog
+                        .table(need.oid)
+                        .map_or_else(String::new, |t| t.schema.clone())
+                }),
+            ));
         }
         if roles.contains(owner) || acl.allows(&roles, need.rights) {
             continue;
@@ -283,7 +324,9 @@ fn check_rights(session: &mut Session, needed: &[Needed]) -> Result<()> {
         let by_column = if need.columns.is_empty() {
             need.rights == Privilege::SELECT && acl.allows_any_column(&roles, need.rights)
         } else {
-            need.columns.iter().all(|c| acl.allows_column(&roles, c, need.rights))
+            need.columns
+                .iter()
+                .all(|c| acl.allows_column(&roles, c, need.rights))
         };
         if !by_column {
             return Err(denied(kind, name));
@@ -295,9 +338,10 @@ fn check_rights(session: &mut Session, needed: &[Needed]) -> Result<()> {
 /// Fails when a lock is held and the statement said NOWAIT.
 pub(super) fn would_block<T>(policy: WaitPolicy, name: &str) -> Result<Option<T>> {
     match policy {
-        WaitPolicy::NoWait => {
-            fail(code::LOCK_NOT_AVAILABLE, format!("could not obtain lock on row in relation \"{name}\""))
-        }
+        WaitPolicy::NoWait => fail(
+            code::LOCK_NOT_AVAILABLE,
+            format!("could not obtain lock on row in relation \"{name}\""),
+        ),
         _ => Ok(None),
     }
 }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use super::Rows;
 use super::constraint::Event;
 use super::eval::{Env, all_hold};
 use super::node::{self, Flat};
 use super::query::targets;
 use super::rows::{Locked, Target};
 use super::statement::{Running, find_scan};
-use super::Rows;
 use crate::aws::aurora::catalog::Table;
 use crate::aws::aurora::error::Result;
 use crate::aws::aurora::sql::plan::{Delete, Select, Update};
@@ -33,7 +33,9 @@ impl Running<'_> {
                     lock = RowLock::Update;
                 }
             }
-            let Some((mut flat, tid)) = self.claim(&u.table, &u.select, flat, lock).await? else { continue };
+            let Some((mut flat, tid)) = self.claim(&u.table, &u.select, flat, lock).await? else {
+                continue;
+            };
             let old: Row = flat.row[..u.table.columns.len()].into();
             let new = self.assigned(&u.table, &u.set, &old, &flat.row)?;
             self.check_row(&u.table, &new, &u.check)?;
@@ -52,10 +54,15 @@ impl Running<'_> {
         let mut returned = Vec::new();
         let mut touched = 0;
         for flat in flats {
-            let Some((flat, tid)) = self.claim(&d.table, &d.select, flat, RowLock::Update).await? else { continue };
+            let Some((flat, tid)) = self.claim(&d.table, &d.select, flat, RowLock::Update).await? else {
+                continue;
+            };
             let old: Row = flat.row[..d.table.columns.len()].into();
             self.end_version(&d.table, tid, 0, RowLock::Update)?;
-            self.events.push(Event::Deleted { table: d.table.oid, row: old });
+            self.events.push(Event::Deleted {
+                table: d.table.oid,
+                row: old,
+            });
             touched += 1;
             if let Some(returning) = &d.returning {
                 returned.push(self.returned(returning, &flat.row)?);
@@ -66,16 +73,33 @@ impl Running<'_> {
 
     /// Waits for the right to change the target row of a flat row. If the row changed meanwhile, the conditions are
     /// checked again on its newest version; None when they no longer hold.
-    async fn claim(&mut self, table: &Table, select: &Select, flat: Flat, lock: RowLock) -> Result<Option<(Flat, Tid)>> {
+    async fn claim(
+        &mut self,
+        table: &Table,
+        select: &Select,
+        flat: Flat,
+        lock: RowLock,
+    ) -> Result<Option<(Flat, Tid)>> {
         let mut flat = flat;
-        let Some(scan) = find_scan(&select.from, 0) else { return Ok(None) };
+        let Some(scan) = find_scan(&select.from, 0) else {
+            return Ok(None);
+        };
         let asked = flat.tids.first().copied().unwrap_or(0);
-        let target = Target { heap: table.heap, tid: asked, lock, name: &table.name };
-        let Locked::Held { tid } = self.claim_row(target).await? else { return Ok(None) };
+        let target = Target {
+            heap: table.heap,
+            tid: asked,
+            lock,
+            name: &table.name,
+        };
+        let Locked::Held { tid } = self.claim_row(target).await? else {
+            return Ok(None);
+        };
         if tid == asked {
             return Ok(Some((flat, tid)));
         }
-        let Some(row) = self.tuple_row(table, tid)? else { return Ok(None) };
+        let Some(row) = self.tuple_row(table, tid)? else {
+            return Ok(None);
+        };
         node::fill(&mut flat, scan, tid, &row);
         let holds = self.with(|ctx| {
             Ok(node::recheck(ctx, &select.from, &mut flat)?
@@ -105,11 +129,22 @@ impl Running<'_> {
         {
             tuple.lockers.extend(carried);
         }
-        let row = state.heaps.get(&table.heap).and_then(|h| h.get(tid)).map(|t| t.row.clone());
+        let row = state
+            .heaps
+            .get(&table.heap)
+            .and_then(|h| h.get(tid))
+            .map(|t| t.row.clone());
         if let Some(row) = row {
             super::constraint::note_write(&mut state, serializable, table, tid, &row)?;
         }
-        self.session.txn().changes.push((xid, Change::Delete { heap: table.heap, tid, next }));
+        self.session.txn().changes.push((
+            xid,
+            Change::Delete {
+                heap: table.heap,
+                tid,
+                next,
+            },
+        ));
         Ok(())
     }
 
@@ -117,7 +152,11 @@ impl Running<'_> {
     pub(super) async fn replace(&mut self, table: &Arc<Table>, tid: Tid, old: Row, new: Row) -> Result<()> {
         let keys = table.key_columns();
         let changed = keys.iter().any(|k| compare(&old[*k], &new[*k]).is_ne());
-        let lock = if changed { RowLock::Update } else { RowLock::NoKeyUpdate };
+        let lock = if changed {
+            RowLock::Update
+        } else {
+            RowLock::NoKeyUpdate
+        };
         // The old version ends before the new one enters the indexes, so that the row does not conflict with itself.
         self.end_version(table, tid, 0, lock)?;
         let next = self.write_new(table, new, Some((tid, old))).await?;
@@ -132,7 +171,11 @@ impl Running<'_> {
             tuple.lockers.extend(carried);
         }
         for (_, change) in self.session.txn().changes.iter_mut().rev() {
-            if let Change::Delete { heap, tid: ended, next: n } = change
+            if let Change::Delete {
+                heap,
+                tid: ended,
+                next: n,
+            } = change
                 && *heap == table.heap
                 && *ended == tid
             {

@@ -8,7 +8,12 @@ use crate::aws::aurora::sql::plan::{Window, WindowKind};
 use crate::aws::aurora::types::{Value, compare_all};
 
 /// Appends one value per window function to every row.
-pub(super) fn extend(ctx: &Ctx<'_>, windows: &[Window], rows: &mut Rows, outer: Option<&Env<'_>>) -> Result<()> {
+pub(super) fn extend(
+    ctx: &Ctx<'_>,
+    windows: &[Window],
+    rows: &mut Rows,
+    outer: Option<&Env<'_>>,
+) -> Result<()> {
     let mut columns = Vec::with_capacity(windows.len());
     for window in windows {
         columns.push(compute(ctx, window, rows, outer)?);
@@ -68,7 +73,14 @@ fn partition(
 ) -> Result<()> {
     let arg = |at: usize, n: usize| -> Result<Value> {
         match w.args.get(n) {
-            Some(e) => eval(ctx, e, &Env { row: &rows[part[at].2], outer }),
+            Some(e) => eval(
+                ctx,
+                e,
+                &Env {
+                    row: &rows[part[at].2],
+                    outer,
+                },
+            ),
             None => Ok(Value::Null),
         }
     };
@@ -85,7 +97,14 @@ fn partition(
         dense += 1;
         if let WindowKind::Aggregate(a) = &w.kind {
             for (_, _, i) in &part[at..end] {
-                state.add(ctx, a, &Env { row: &rows[*i], outer })?;
+                state.add(
+                    ctx,
+                    a,
+                    &Env {
+                        row: &rows[*i],
+                        outer,
+                    },
+                )?;
             }
         }
         for i in at..end {
@@ -99,7 +118,11 @@ fn partition(
                         Value::Null => 1,
                         v => v.as_i64(),
                     };
-                    let there = if matches!(w.kind, WindowKind::Lag) { i as i64 - by } else { i as i64 + by };
+                    let there = if matches!(w.kind, WindowKind::Lag) {
+                        i as i64 - by
+                    } else {
+                        i as i64 + by
+                    };
                     match usize::try_from(there).ok().filter(|t| *t < part.len()) {
                         Some(there) => arg(there, 0)?,
                         None => arg(i, 2)?,

@@ -31,7 +31,11 @@ fn has(list: &[Value], v: &Value) -> bool {
 
 fn length(a: &[Value]) -> Result<Value> {
     let count = items(&a[0]).len() as i32;
-    Ok(if a[1].as_i64() == 1 && count > 0 { Value::Int4(count) } else { Value::Null })
+    Ok(if a[1].as_i64() == 1 && count > 0 {
+        Value::Int4(count)
+    } else {
+        Value::Null
+    })
 }
 
 fn to_string(a: &[Value]) -> Result<Value> {
@@ -39,8 +43,16 @@ fn to_string(a: &[Value]) -> Result<Value> {
         return Ok(Value::Null);
     }
     let null = a.get(2).filter(|n| !n.is_null()).map(to_text);
-    let parts: Vec<String> =
-        items(&a[0]).iter().filter_map(|i| if i.is_null() { null.clone() } else { Some(to_text(i)) }).collect();
+    let parts: Vec<String> = items(&a[0])
+        .iter()
+        .filter_map(|i| {
+            if i.is_null() {
+                null.clone()
+            } else {
+                Some(to_text(i))
+            }
+        })
+        .collect();
     Ok(Value::text(parts.join(a[1].as_str())))
 }
 
@@ -58,13 +70,20 @@ fn string_to_array(a: &[Value]) -> Result<Value> {
     } else {
         s.split(a[1].as_str()).map(Value::text).collect()
     };
-    Ok(Value::Array(Arc::new(Array { elem: T, items: parts })))
+    Ok(Value::Array(Arc::new(Array {
+        elem: T,
+        items: parts,
+    })))
 }
 
 fn append(a: &[Value], at_end: bool) -> Result<Value> {
     let (array, item) = if at_end { (&a[0], &a[1]) } else { (&a[1], &a[0]) };
     let mut list = items(array).to_vec();
-    if at_end { list.push(item.clone()) } else { list.insert(0, item.clone()) }
+    if at_end {
+        list.push(item.clone())
+    } else {
+        list.insert(0, item.clone())
+    }
     same_elem(array, list)
 }
 
@@ -72,14 +91,30 @@ pub(super) const TABLE: &[Builtin] = &[
     Builtin::new("array_length", &[ANY_ARRAY, I4], I4, |_, a| length(a)),
     Builtin::new("array_upper", &[ANY_ARRAY, I4], I4, |_, a| length(a)),
     Builtin::new("array_lower", &[ANY_ARRAY, I4], I4, |_, a| {
-        Ok(if items(&a[0]).is_empty() { Value::Null } else { Value::Int4(1) })
+        Ok(if items(&a[0]).is_empty() {
+            Value::Null
+        } else {
+            Value::Int4(1)
+        })
     }),
-    Builtin::new("cardinality", &[ANY_ARRAY], I4, |_, a| Ok(Value::Int4(items(&a[0]).len() as i32))),
+    Builtin::new("cardinality", &[ANY_ARRAY], I4, |_, a| {
+        Ok(Value::Int4(items(&a[0]).len() as i32))
+    }),
     Builtin::new("array_ndims", &[ANY_ARRAY], I4, |_, a| {
-        Ok(if items(&a[0]).is_empty() { Value::Null } else { Value::Int4(1) })
+        Ok(if items(&a[0]).is_empty() {
+            Value::Null
+        } else {
+            Value::Int4(1)
+        })
     }),
-    Builtin::new("array_append", &[ANY_ARRAY, ANY], ANY_ARRAY, |_, a| append(a, true)).lax(),
-    Builtin::new("array_prepend", &[ANY, ANY_ARRAY], ANY_ARRAY, |_, a| append(a, false)).lax(),
+    Builtin::new("array_append", &[ANY_ARRAY, ANY], ANY_ARRAY, |_, a| {
+        append(a, true)
+    })
+    .lax(),
+    Builtin::new("array_prepend", &[ANY, ANY_ARRAY], ANY_ARRAY, |_, a| {
+        append(a, false)
+    })
+    .lax(),
     Builtin::new("array_cat", &[ANY_ARRAY, ANY_ARRAY], ANY_ARRAY, |_, a| {
         if a[0].is_null() {
             return Ok(a[1].clone());
@@ -88,7 +123,14 @@ pub(super) const TABLE: &[Builtin] = &[
     })
     .lax(),
     Builtin::new("array_remove", &[ANY_ARRAY, ANY], ANY_ARRAY, |_, a| {
-        same_elem(&a[0], items(&a[0]).iter().filter(|i| !compare(i, &a[1]).is_eq()).cloned().collect())
+        same_elem(
+            &a[0],
+            items(&a[0])
+                .iter()
+                .filter(|i| !compare(i, &a[1]).is_eq())
+                .cloned()
+                .collect(),
+        )
     })
     .lax(),
     Builtin::new("array_position", &[ANY_ARRAY, ANY], I4, |_, a| {

@@ -35,7 +35,7 @@ fn out_of_range() -> Box<Error> {
 }
 
 /// Adds an interval: months by the calendar, then days, then time.
-pub fn add_interval(t: i64, i: Interval) -> Result<i64> {
+pub(crate) fn add_interval(t: i64, i: Interval) -> Result<i64> {
     if t == i64::MAX || t == i64::MIN {
         return Ok(t);
     }
@@ -45,20 +45,30 @@ pub fn add_interval(t: i64, i: Interval) -> Result<i64> {
         let c = civil_from_days(days);
         let months = c.year * 12 + i64::from(c.month) - 1 + i64::from(i.months);
         let (year, month) = (months.div_euclid(12), months.rem_euclid(12) as u32 + 1);
-        let last = (28..=31).rev().find(|d| civil_from_days(days_from_civil(year, month, *d)).month == month);
+        let last = (28..=31)
+            .rev()
+            .find(|d| civil_from_days(days_from_civil(year, month, *d)).month == month);
         let day = c.day.min(last.unwrap_or(28));
         t = days_from_civil(year, month, day)
             .checked_mul(USECS_PER_DAY)
             .and_then(|d| d.checked_add(clock))
             .ok_or_else(out_of_range)?;
     }
-    let days = i64::from(i.days).checked_mul(USECS_PER_DAY).ok_or_else(out_of_range)?;
-    t.checked_add(days).and_then(|t| t.checked_add(i.micros)).ok_or_else(out_of_range)
+    let days = i64::from(i.days)
+        .checked_mul(USECS_PER_DAY)
+        .ok_or_else(out_of_range)?;
+    t.checked_add(days)
+        .and_then(|t| t.checked_add(i.micros))
+        .ok_or_else(out_of_range)
 }
 
 fn between(later: i64, earlier: i64) -> Value {
     let d = later.saturating_sub(earlier);
-    Value::Interval(Interval { months: 0, days: (d / USECS_PER_DAY) as i32, micros: d % USECS_PER_DAY })
+    Value::Interval(Interval {
+        months: 0,
+        days: (d / USECS_PER_DAY) as i32,
+        micros: d % USECS_PER_DAY,
+    })
 }
 
 fn like(v: &Value, t: i64) -> Value {
@@ -105,7 +115,10 @@ fn trunc(a: &[Value]) -> Result<Value> {
 }
 
 fn unknown_unit<T>(unit: &str) -> Result<T> {
-    fail(code::INVALID_PARAMETER_VALUE, format!("unit \"{unit}\" not recognized for type timestamp with time zone"))
+    fail(
+        code::INVALID_PARAMETER_VALUE,
+        format!("unit \"{unit}\" not recognized for type timestamp with time zone"),
+    )
 }
 
 fn decimal(micros: i64) -> Value {
@@ -125,7 +138,11 @@ fn extract(a: &[Value]) -> Result<Value> {
         "epoch" => {
             let unix = i128::from(t) + 946_684_800_000_000;
             let scale = if matches!(a[1], Value::Date(_)) { 0 } else { 6 };
-            if scale == 0 { whole((unix / 1_000_000) as i64) } else { Value::Numeric(Numeric::new(unix, 6)) }
+            if scale == 0 {
+                whole((unix / 1_000_000) as i64)
+            } else {
+                Value::Numeric(Numeric::new(unix, 6))
+            }
         }
         "year" | "years" => whole(year),
         "month" | "months" => whole(month.into()),
@@ -167,13 +184,21 @@ fn extract_interval(unit: &str, i: Interval) -> Result<Value> {
         "minute" | "minutes" => whole(i.micros / 60_000_000 % 60),
         "second" | "seconds" => decimal(i.micros % 60_000_000),
         "millisecond" | "milliseconds" => Value::Numeric(Numeric::new((i.micros % 60_000_000).into(), 3)),
-        _ => return fail(code::INVALID_PARAMETER_VALUE, format!("unit \"{unit}\" not recognized for type interval")),
+        _ => {
+            return fail(
+                code::INVALID_PARAMETER_VALUE,
+                format!("unit \"{unit}\" not recognized for type interval"),
+            );
+        }
     })
 }
 
 fn zone(a: &[Value]) -> Result<Value> {
     let name = a[0].as_str();
-    if !["utc", "gmt", "z", "etc/utc", "zulu"].iter().any(|n| name.eq_ignore_ascii_case(n)) {
+    if !["utc", "gmt", "z", "etc/utc", "zulu"]
+        .iter()
+        .any(|n| name.eq_ignore_ascii_case(n))
+    {
         return unsupported(format_args!("time zone \"{name}\""));
     }
     Ok(match &a[1] {
@@ -224,7 +249,9 @@ fn now(ctx: &Ctx<'_>, _: &[Value]) -> Result<Value> {
 }
 
 fn clock(_: &Ctx<'_>, _: &[Value]) -> Result<Value> {
-    Ok(Value::Timestamptz(crate::aws::aurora::types::from_unix_micros(std::time::SystemTime::now())))
+    Ok(Value::Timestamptz(crate::aws::aurora::types::from_unix_micros(
+        std::time::SystemTime::now(),
+    )))
 }
 
 fn from_epoch(a: &[Value]) -> Result<Value> {
@@ -232,12 +259,17 @@ fn from_epoch(a: &[Value]) -> Result<Value> {
     if !secs.is_finite() || secs.abs() > 9e12 {
         return Err(out_of_range());
     }
-    Ok(Value::Timestamptz((secs * 1e6).round() as i64 - 946_684_800_000_000))
+    Ok(Value::Timestamptz(
+        (secs * 1e6).round() as i64 - 946_684_800_000_000,
+    ))
 }
 
 fn make_interval(a: &[Value]) -> Result<Value> {
     let amount = a[1].as_f64();
-    Ok(Value::Interval(Interval::parse(&format!("{amount} {}", a[0].as_str()))?))
+    Ok(Value::Interval(Interval::parse(&format!(
+        "{amount} {}",
+        a[0].as_str()
+    ))?))
 }
 
 fn scaled(a: &Value, factor: f64) -> Result<Value> {
@@ -248,41 +280,59 @@ fn scaled(a: &Value, factor: f64) -> Result<Value> {
 }
 
 fn whole_days(d: i64) -> Result<Value> {
-    i32::try_from(d).map(Value::Date).map_err(|_| Error::new(code::DATETIME_FIELD_OVERFLOW, "date out of range"))
+    i32::try_from(d)
+        .map(Value::Date)
+        .map_err(|_| Error::new(code::DATETIME_FIELD_OVERFLOW, "date out of range"))
 }
 
 pub(super) const TABLE: &[Builtin] = &[
     Builtin::new("now", &[], TZ, now),
     Builtin::new("current_timestamp", &[], TZ, now),
     Builtin::new("transaction_timestamp", &[], TZ, now),
-    Builtin::new("statement_timestamp", &[], TZ, |ctx, _| Ok(Value::Timestamptz(ctx.statement_now))),
+    Builtin::new("statement_timestamp", &[], TZ, |ctx, _| {
+        Ok(Value::Timestamptz(ctx.statement_now))
+    }),
     Builtin::new("clock_timestamp", &[], TZ, clock),
     Builtin::new("localtimestamp", &[], TS, |ctx, _| Ok(Value::Timestamp(ctx.now))),
-    Builtin::new("current_date", &[], DATE, |ctx, _| whole_days(ctx.now.div_euclid(USECS_PER_DAY))),
+    Builtin::new("current_date", &[], DATE, |ctx, _| {
+        whole_days(ctx.now.div_euclid(USECS_PER_DAY))
+    }),
     Builtin::new("+", &[TZ, IV], TZ, |_, a| plus(a)),
     Builtin::new("+", &[TS, IV], TS, |_, a| plus(a)),
     Builtin::new("+", &[DATE, IV], TS, |_, a| plus(a)),
     Builtin::new("+", &[IV, TZ], TZ, |_, a| plus(&[a[1].clone(), a[0].clone()])),
     Builtin::new("+", &[IV, TS], TS, |_, a| plus(&[a[1].clone(), a[0].clone()])),
-    Builtin::new("+", &[DATE, I4], DATE, |_, a| whole_days(micros(&a[0]) / USECS_PER_DAY + a[1].as_i64())),
+    Builtin::new("+", &[DATE, I4], DATE, |_, a| {
+        whole_days(micros(&a[0]) / USECS_PER_DAY + a[1].as_i64())
+    }),
     Builtin::new("+", &[IV, IV], IV, |_, a| {
-        interval(&a[0]).add(interval(&a[1])).map(Value::Interval).ok_or_else(|| {
-            Error::new(code::DATETIME_FIELD_OVERFLOW, "interval out of range")
-        })
+        interval(&a[0])
+            .add(interval(&a[1]))
+            .map(Value::Interval)
+            .ok_or_else(|| Error::new(code::DATETIME_FIELD_OVERFLOW, "interval out of range"))
     }),
     Builtin::new("-", &[TZ, IV], TZ, |_, a| minus(a)),
     Builtin::new("-", &[TS, IV], TS, |_, a| minus(a)),
     Builtin::new("-", &[DATE, IV], TS, |_, a| minus(a)),
-    Builtin::new("-", &[DATE, I4], DATE, |_, a| whole_days(micros(&a[0]) / USECS_PER_DAY - a[1].as_i64())),
-    Builtin::new("-", &[DATE, DATE], I4, |_, a| {
-        Ok(Value::Int4(((micros(&a[0]) - micros(&a[1])) / USECS_PER_DAY) as i32))
+    Builtin::new("-", &[DATE, I4], DATE, |_, a| {
+        whole_days(micros(&a[0]) / USECS_PER_DAY - a[1].as_i64())
     }),
-    Builtin::new("-", &[TZ, TZ], IV, |_, a| Ok(between(micros(&a[0]), micros(&a[1])))),
-    Builtin::new("-", &[TS, TS], IV, |_, a| Ok(between(micros(&a[0]), micros(&a[1])))),
+    Builtin::new("-", &[DATE, DATE], I4, |_, a| {
+        Ok(Value::Int4(
+            ((micros(&a[0]) - micros(&a[1])) / USECS_PER_DAY) as i32,
+        ))
+    }),
+    Builtin::new("-", &[TZ, TZ], IV, |_, a| {
+        Ok(between(micros(&a[0]), micros(&a[1])))
+    }),
+    Builtin::new("-", &[TS, TS], IV, |_, a| {
+        Ok(between(micros(&a[0]), micros(&a[1])))
+    }),
     Builtin::new("-", &[IV, IV], IV, |_, a| {
-        interval(&a[0]).add(interval(&a[1]).neg()).map(Value::Interval).ok_or_else(|| {
-            Error::new(code::DATETIME_FIELD_OVERFLOW, "interval out of range")
-        })
+        interval(&a[0])
+            .add(interval(&a[1]).neg())
+            .map(Value::Interval)
+            .ok_or_else(|| Error::new(code::DATETIME_FIELD_OVERFLOW, "interval out of range"))
     }),
     Builtin::new("*", &[IV, F8], IV, |_, a| scaled(&a[0], a[1].as_f64())),
     Builtin::new("*", &[F8, IV], IV, |_, a| scaled(&a[1], a[0].as_f64())),
@@ -293,9 +343,15 @@ pub(super) const TABLE: &[Builtin] = &[
     Builtin::new("extract", &[T, TS], Type::Numeric, |_, a| extract(a)),
     Builtin::new("extract", &[T, DATE], Type::Numeric, |_, a| extract(a)),
     Builtin::new("extract", &[T, IV], Type::Numeric, |_, a| extract(a)),
-    Builtin::new("date_part", &[T, TZ], F8, |_, a| Ok(Value::Float8(extract(a)?.as_f64()))),
-    Builtin::new("date_part", &[T, TS], F8, |_, a| Ok(Value::Float8(extract(a)?.as_f64()))),
-    Builtin::new("date_part", &[T, IV], F8, |_, a| Ok(Value::Float8(extract(a)?.as_f64()))),
+    Builtin::new("date_part", &[T, TZ], F8, |_, a| {
+        Ok(Value::Float8(extract(a)?.as_f64()))
+    }),
+    Builtin::new("date_part", &[T, TS], F8, |_, a| {
+        Ok(Value::Float8(extract(a)?.as_f64()))
+    }),
+    Builtin::new("date_part", &[T, IV], F8, |_, a| {
+        Ok(Value::Float8(extract(a)?.as_f64()))
+    }),
     Builtin::new("timezone", &[T, TZ], TS, |_, a| zone(a)),
     Builtin::new("timezone", &[T, TS], TZ, |_, a| zone(a)),
     Builtin::new("to_char", &[TZ, T], T, |_, a| to_char(a)),

@@ -37,7 +37,7 @@ fn steps(v: &Value) -> Vec<String> {
 }
 
 /// Any value as JSON.
-pub fn to_json(v: &Value) -> Json {
+pub(crate) fn to_json(v: &Value) -> Json {
     match v {
         Value::Null => Json::Null,
         Value::Bool(b) => Json::Bool(*b),
@@ -55,7 +55,10 @@ pub fn to_json(v: &Value) -> Json {
         Value::Timestamptz(_) => Json::String(to_text(v).replacen(' ', "T", 1).replace("+00", "+00:00")),
         Value::Timestamp(_) => Json::String(to_text(v).replacen(' ', "T", 1)),
         Value::Record(fields) => {
-            let pairs = fields.iter().enumerate().map(|(i, f)| (format!("f{}", i + 1), to_json(f)));
+            let pairs = fields
+                .iter()
+                .enumerate()
+                .map(|(i, f)| (format!("f{}", i + 1), to_json(f)));
             Json::object(pairs.collect())
         }
         other => Json::String(to_text(other)),
@@ -64,7 +67,10 @@ pub fn to_json(v: &Value) -> Json {
 
 fn build_object(a: &[Value]) -> Result<Value> {
     if a.len() % 2 == 1 {
-        return fail(code::INVALID_PARAMETER_VALUE, "argument list must have even number of elements");
+        return fail(
+            code::INVALID_PARAMETER_VALUE,
+            "argument list must have even number of elements",
+        );
     }
     let mut pairs = Vec::new();
     for pair in a.chunks(2) {
@@ -77,7 +83,9 @@ fn build_object(a: &[Value]) -> Result<Value> {
 }
 
 fn set(j: &Json, path: &[String], new: &Json, create: bool) -> Json {
-    let Some((step, rest)) = path.split_first() else { return new.clone() };
+    let Some((step, rest)) = path.split_first() else {
+        return new.clone();
+    };
     match j {
         Json::Object(pairs) => {
             let mut pairs = pairs.clone();
@@ -109,7 +117,11 @@ fn delete_key(j: &Json, key: &str) -> Json {
     match j {
         Json::Object(pairs) => Json::Object(pairs.iter().filter(|(k, _)| k != key).cloned().collect()),
         Json::Array(items) => Json::Array(
-            items.iter().filter(|i| !matches!(i, Json::String(s) if s == key)).cloned().collect(),
+            items
+                .iter()
+                .filter(|i| !matches!(i, Json::String(s) if s == key))
+                .cloned()
+                .collect(),
         ),
         other => other.clone(),
     }
@@ -122,7 +134,16 @@ fn delete_path(j: &Json, path: &[String]) -> Json {
         (Json::Object(pairs), [first, rest @ ..]) => Json::Object(
             pairs
                 .iter()
-                .map(|(k, v)| (k.clone(), if k == first { delete_path(v, rest) } else { v.clone() }))
+                .map(|(k, v)| {
+                    (
+                        k.clone(),
+                        if k == first {
+                            delete_path(v, rest)
+                        } else {
+                            v.clone()
+                        },
+                    )
+                })
                 .collect(),
         ),
         (Json::Array(items), [first, rest @ ..]) => {
@@ -170,8 +191,14 @@ fn jsonb(j: Json) -> Result<Value> {
 fn array_length(a: &[Value]) -> Result<Value> {
     match json(&a[0]) {
         Json::Array(items) => Ok(Value::Int4(items.len() as i32)),
-        Json::Object(_) => fail(code::INVALID_PARAMETER_VALUE, "cannot get array length of a non-array"),
-        _ => fail(code::INVALID_PARAMETER_VALUE, "cannot get array length of a scalar"),
+        Json::Object(_) => fail(
+            code::INVALID_PARAMETER_VALUE,
+            "cannot get array length of a non-array",
+        ),
+        _ => fail(
+            code::INVALID_PARAMETER_VALUE,
+            "cannot get array length of a scalar",
+        ),
     }
 }
 
@@ -187,33 +214,68 @@ pub(super) const TABLE: &[Builtin] = &[
     Builtin::new("->", &[J, T], J, |_, a| wrap(json(&a[0]).get(a[1].as_str()))),
     Builtin::new("->", &[J, I4], J, |_, a| wrap(json(&a[0]).index(a[1].as_i64()))),
     Builtin::new("->>", &[J, T], T, |_, a| unquoted(json(&a[0]).get(a[1].as_str()))),
-    Builtin::new("->>", &[J, I4], T, |_, a| unquoted(json(&a[0]).index(a[1].as_i64()))),
-    Builtin::new("->>", &[Type::Json, T], T, |_, a| unquoted(json(&loose(&a[0])).get(a[1].as_str()))),
-    Builtin::new("->>", &[Type::Json, I4], T, |_, a| unquoted(json(&loose(&a[0])).index(a[1].as_i64()))),
-    Builtin::new("#>", &[J, TA], J, |_, a| wrap(json(&a[0]).path(steps(&a[1]).iter().map(String::as_str)))),
-    Builtin::new("#>>", &[J, TA], T, |_, a| unquoted(json(&a[0]).path(steps(&a[1]).iter().map(String::as_str)))),
-    Builtin::new("#-", &[J, TA], J, |_, a| jsonb(delete_path(json(&a[0]), &steps(&a[1])))),
-    Builtin::new("@>", &[J, J], BOOL, |_, a| Ok(Value::Bool(json(&a[0]).contains(json(&a[1]))))),
-    Builtin::new("<@", &[J, J], BOOL, |_, a| Ok(Value::Bool(json(&a[1]).contains(json(&a[0]))))),
-    Builtin::new("?", &[J, T], BOOL, |_, a| Ok(Value::Bool(has_key(json(&a[0]), a[1].as_str())))),
+    Builtin::new("->>", &[J, I4], T, |_, a| {
+        unquoted(json(&a[0]).index(a[1].as_i64()))
+    }),
+    Builtin::new("->>", &[Type::Json, T], T, |_, a| {
+        unquoted(json(&loose(&a[0])).get(a[1].as_str()))
+    }),
+    Builtin::new("->>", &[Type::Json, I4], T, |_, a| {
+        unquoted(json(&loose(&a[0])).index(a[1].as_i64()))
+    }),
+    Builtin::new("#>", &[J, TA], J, |_, a| {
+        wrap(json(&a[0]).path(steps(&a[1]).iter().map(String::as_str)))
+    }),
+    Builtin::new("#>>", &[J, TA], T, |_, a| {
+        unquoted(json(&a[0]).path(steps(&a[1]).iter().map(String::as_str)))
+    }),
+    Builtin::new("#-", &[J, TA], J, |_, a| {
+        jsonb(delete_path(json(&a[0]), &steps(&a[1])))
+    }),
+    Builtin::new("@>", &[J, J], BOOL, |_, a| {
+        Ok(Value::Bool(json(&a[0]).contains(json(&a[1]))))
+    }),
+    Builtin::new("<@", &[J, J], BOOL, |_, a| {
+        Ok(Value::Bool(json(&a[1]).contains(json(&a[0]))))
+    }),
+    Builtin::new("?", &[J, T], BOOL, |_, a| {
+        Ok(Value::Bool(has_key(json(&a[0]), a[1].as_str())))
+    }),
     Builtin::new("?|", &[J, TA], BOOL, |_, a| {
         Ok(Value::Bool(steps(&a[1]).iter().any(|k| has_key(json(&a[0]), k))))
     }),
     Builtin::new("?&", &[J, TA], BOOL, |_, a| {
         Ok(Value::Bool(steps(&a[1]).iter().all(|k| has_key(json(&a[0]), k))))
     }),
-    Builtin::new("||", &[J, J], J, |_, a| jsonb(json(&a[0]).clone().concat(json(&a[1]).clone()))),
-    Builtin::new("-", &[J, T], J, |_, a| jsonb(delete_key(json(&a[0]), a[1].as_str()))),
-    Builtin::new("-", &[J, I4], J, |_, a| jsonb(delete_path(json(&a[0]), &[a[1].as_i64().to_string()]))),
+    Builtin::new("||", &[J, J], J, |_, a| {
+        jsonb(json(&a[0]).clone().concat(json(&a[1]).clone()))
+    }),
+    Builtin::new("-", &[J, T], J, |_, a| {
+        jsonb(delete_key(json(&a[0]), a[1].as_str()))
+    }),
+    Builtin::new("-", &[J, I4], J, |_, a| {
+        jsonb(delete_path(json(&a[0]), &[a[1].as_i64().to_string()]))
+    }),
     Builtin::new("jsonb_build_object", &[ANY], J, |_, a| build_object(a)).variadic(),
     Builtin::new("json_build_object", &[ANY], J, |_, a| build_object(a)).variadic(),
-    Builtin::new("jsonb_build_array", &[ANY], J, |_, a| jsonb(Json::Array(a.iter().map(to_json).collect()))).variadic(),
+    Builtin::new("jsonb_build_array", &[ANY], J, |_, a| {
+        jsonb(Json::Array(a.iter().map(to_json).collect()))
+    })
+    .variadic(),
     Builtin::new("to_jsonb", &[ANY], J, |_, a| jsonb(to_json(&a[0]))),
-    Builtin::new("to_json", &[ANY], Type::Json, |_, a| Ok(Value::Json(to_json(&a[0]).to_string().into()))),
-    Builtin::new("jsonb_typeof", &[J], T, |_, a| Ok(Value::text(json(&a[0]).type_name()))),
+    Builtin::new("to_json", &[ANY], Type::Json, |_, a| {
+        Ok(Value::Json(to_json(&a[0]).to_string().into()))
+    }),
+    Builtin::new("jsonb_typeof", &[J], T, |_, a| {
+        Ok(Value::text(json(&a[0]).type_name()))
+    }),
     Builtin::new("jsonb_array_length", &[J], I4, |_, a| array_length(a)),
-    Builtin::new("jsonb_strip_nulls", &[J], J, |_, a| jsonb(strip_nulls(json(&a[0])))),
-    Builtin::new("jsonb_set", &[J, TA, J], J, |_, a| jsonb(set(json(&a[0]), &steps(&a[1]), json(&a[2]), true))),
+    Builtin::new("jsonb_strip_nulls", &[J], J, |_, a| {
+        jsonb(strip_nulls(json(&a[0])))
+    }),
+    Builtin::new("jsonb_set", &[J, TA, J], J, |_, a| {
+        jsonb(set(json(&a[0]), &steps(&a[1]), json(&a[2]), true))
+    }),
     Builtin::new("jsonb_set", &[J, TA, J, BOOL], J, |_, a| {
         jsonb(set(json(&a[0]), &steps(&a[1]), json(&a[2]), a[3].is_true()))
     }),

@@ -2,14 +2,14 @@
 
 mod array;
 mod datetime;
-pub use datetime::add_interval;
-pub use json::to_json;
+pub(super) use datetime::add_interval;
+pub(super) use json::to_json;
 mod json;
 mod math;
 mod regex;
 mod string;
 mod system;
-pub use system::os_random;
+pub(super) use system::os_random;
 
 use super::error::Result;
 use super::exec::Ctx;
@@ -17,7 +17,7 @@ use super::types::{Type, Value};
 
 /// A function or operator of fixed argument types.
 #[derive(Debug)]
-pub struct Builtin {
+pub(super) struct Builtin {
     /// Name, or the operator's symbol.
     pub name: &'static str,
     /// Argument types; the last repeats when variadic.
@@ -33,52 +33,67 @@ pub struct Builtin {
 }
 
 /// Stands for any type in an argument list.
-pub const ANY: Type = Type::RecordArray;
+pub(super) const ANY: Type = Type::RecordArray;
 /// Stands for any array.
-pub const ANY_ARRAY: Type = Type::UnknownArray;
+pub(super) const ANY_ARRAY: Type = Type::UnknownArray;
 
 /// The pseudo-type of any argument.
-pub fn any() -> Type {
+pub(super) fn any() -> Type {
     ANY
 }
 
 /// The pseudo-type of any array.
-pub fn any_array() -> Type {
+pub(super) fn any_array() -> Type {
     ANY_ARRAY
 }
 
 impl Builtin {
     /// A strict function.
-    pub const fn new(
+    pub(super) const fn new(
         name: &'static str,
         args: &'static [Type],
         ret: Type,
         run: fn(&Ctx<'_>, &[Value]) -> Result<Value>,
     ) -> Builtin {
-        Builtin { name, args, variadic: false, ret, strict: true, run }
+        Builtin {
+            name,
+            args,
+            variadic: false,
+            ret,
+            strict: true,
+            run,
+        }
     }
 
     /// Also called with NULLs.
-    pub const fn lax(mut self) -> Builtin {
+    pub(super) const fn lax(mut self) -> Builtin {
         self.strict = false;
         self
     }
 
     /// Takes any number of the last argument, NULLs included.
-    pub const fn variadic(mut self) -> Builtin {
+    pub(super) const fn variadic(mut self) -> Builtin {
         self.variadic = true;
         self.strict = false;
         self
     }
 
     /// Type of the nth argument.
-    pub fn arg(&self, n: usize) -> Type {
-        self.args.get(n).or(self.args.last()).copied().unwrap_or(Type::Text)
+    pub(super) fn arg(&self, n: usize) -> Type {
+        self.args
+            .get(n)
+            .or(self.args.last())
+            .copied()
+            .unwrap_or(Type::Text)
     }
 
     /// Whether it can be called with so many arguments.
-    pub fn takes(&self, count: usize) -> bool {
-        if self.variadic { count + 1 >= self.args.len() } else { count == self.args.len() }
+    pub(super) fn takes(&self, count: usize) -> bool {
+        if self.variadic {
+            count + 1 >= self.args.len()
+        } else {
+            count == self.args.len()
+        }
     }
 }
 
@@ -94,12 +109,16 @@ const FAMILIES: &[&[Builtin]] = &[
 ];
 
 /// All overloads of a name.
-pub fn find(name: &str) -> Vec<&'static Builtin> {
-    FAMILIES.iter().flat_map(|family| family.iter()).filter(|b| b.name == name).collect()
+pub(super) fn find(name: &str) -> Vec<&'static Builtin> {
+    FAMILIES
+        .iter()
+        .flat_map(|family| family.iter())
+        .filter(|b| b.name == name)
+        .collect()
 }
 
 /// Whether PostgreSQL has a function of this name that is missing here: the difference between 0A000 and 42883.
-pub fn known_to_postgres(name: &str) -> bool {
+pub(super) fn known_to_postgres(name: &str) -> bool {
     const MISSING: &[&str] = &[
         "age",
         "cbrt",

@@ -40,7 +40,9 @@ fn replace(a: &[Value]) -> Result<Value> {
 
 pub(super) const TABLE: &[Builtin] = &[
     Builtin::new("~", &[T, T], Type::Bool, |_, a| {
-        Ok(Value::Bool(compile(a[1].as_str(), false)?.is_match(a[0].as_str())))
+        Ok(Value::Bool(
+            compile(a[1].as_str(), false)?.is_match(a[0].as_str()),
+        ))
     }),
     Builtin::new("~*", &[T, T], Type::Bool, |_, a| {
         Ok(Value::Bool(compile(a[1].as_str(), true)?.is_match(a[0].as_str())))

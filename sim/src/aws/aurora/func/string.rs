@@ -63,7 +63,11 @@ pub(super) fn like(s: &[char], p: &[char], escape: Option<char>) -> Result<bool>
 
 fn like_call(a: &[Value], fold: bool) -> Result<Value> {
     let chars = |v: &Value| -> Vec<char> {
-        if fold { v.as_str().to_lowercase().chars().collect() } else { v.as_str().chars().collect() }
+        if fold {
+            v.as_str().to_lowercase().chars().collect()
+        } else {
+            v.as_str().chars().collect()
+        }
     };
     let escape = match a.get(2) {
         None => Some('\\'),
@@ -85,8 +89,11 @@ fn substring(s: &str, from: i64, count: Option<i64>) -> Result<Value> {
     }
     let end = count.map_or(i64::MAX, |c| from.saturating_add(c));
     let start = from.max(1);
-    let out: String =
-        s.chars().skip((start - 1) as usize).take(end.saturating_sub(start).max(0) as usize).collect();
+    let out: String = s
+        .chars()
+        .skip((start - 1) as usize)
+        .take(end.saturating_sub(start).max(0) as usize)
+        .collect();
     text(out)
 }
 
@@ -98,7 +105,11 @@ fn pad(a: &[Value], left: bool) -> Result<Value> {
         return text(chars.into_iter().take(n).collect::<String>());
     }
     let padding: String = fill.iter().cycle().take(n - chars.len()).collect();
-    text(if left { format!("{padding}{s}") } else { format!("{s}{padding}") })
+    text(if left {
+        format!("{padding}{s}")
+    } else {
+        format!("{s}{padding}")
+    })
 }
 
 fn trim(a: &[Value], left: bool, right: bool) -> Result<Value> {
@@ -117,7 +128,11 @@ fn initcap(s: &str) -> String {
     let mut start = true;
     let mut out = String::with_capacity(s.len());
     for c in s.chars() {
-        if start { out.extend(c.to_uppercase()) } else { out.extend(c.to_lowercase()) }
+        if start {
+            out.extend(c.to_uppercase())
+        } else {
+            out.extend(c.to_lowercase())
+        }
         start = !c.is_alphanumeric();
     }
     out
@@ -128,9 +143,19 @@ fn split_part(a: &[Value]) -> Result<Value> {
     if n == 0 {
         return fail(code::INVALID_PARAMETER_VALUE, "field position must not be zero");
     }
-    let parts: Vec<&str> = if by.is_empty() { vec![s] } else { s.split(by).collect() };
+    let parts: Vec<&str> = if by.is_empty() {
+        vec![s]
+    } else {
+        s.split(by).collect()
+    };
     let at = if n > 0 { n - 1 } else { parts.len() as i64 + n };
-    text(usize::try_from(at).ok().and_then(|at| parts.get(at)).copied().unwrap_or(""))
+    text(
+        usize::try_from(at)
+            .ok()
+            .and_then(|at| parts.get(at))
+            .copied()
+            .unwrap_or(""),
+    )
 }
 
 fn format(a: &[Value]) -> Result<Value> {
@@ -178,7 +203,11 @@ fn quote_literal(v: &Value) -> String {
     }
     let s = to_text(v);
     let escaped = s.replace('\'', "''");
-    if s.contains('\\') { format!("E'{}'", escaped.replace('\\', "\\\\")) } else { format!("'{escaped}'") }
+    if s.contains('\\') {
+        format!("E'{}'", escaped.replace('\\', "\\\\"))
+    } else {
+        format!("'{escaped}'")
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -204,7 +233,10 @@ fn encode(a: &[Value]) -> Result<Value> {
             }
             text(out)
         }
-        other => fail(code::INVALID_PARAMETER_VALUE, format!("unrecognized encoding: \"{other}\"")),
+        other => fail(
+            code::INVALID_PARAMETER_VALUE,
+            format!("unrecognized encoding: \"{other}\""),
+        ),
     }
 }
 
@@ -222,7 +254,12 @@ fn decode(a: &[Value]) -> Result<Value> {
                     b'0'..=b'9' => c - b'0' + 52,
                     b'+' => 62,
                     b'/' => 63,
-                    _ => return fail(code::INVALID_PARAMETER_VALUE, "invalid symbol found while decoding base64 sequence"),
+                    _ => {
+                        return fail(
+                            code::INVALID_PARAMETER_VALUE,
+                            "invalid symbol found while decoding base64 sequence",
+                        );
+                    }
                 };
                 bits = bits << 6 | u32::from(v);
                 count += 6;
@@ -233,19 +270,27 @@ fn decode(a: &[Value]) -> Result<Value> {
             }
             Ok(Value::Bytea(out.into()))
         }
-        other => fail(code::INVALID_PARAMETER_VALUE, format!("unrecognized encoding: \"{other}\"")),
+        other => fail(
+            code::INVALID_PARAMETER_VALUE,
+            format!("unrecognized encoding: \"{other}\""),
+        ),
     }
 }
 
 /// A stable 32-bit hash; PostgreSQL's own function gives other numbers.
 fn hashtext(s: &str) -> i32 {
-    s.bytes().fold(0x811c_9dc5u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193)) as i32
+    s.bytes().fold(0x811c_9dc5u32, |h, b| {
+        (h ^ u32::from(b)).wrapping_mul(0x0100_0193)
+    }) as i32
 }
 
 fn repeat(a: &[Value]) -> Result<Value> {
     let (s, n) = (a[0].as_str(), a[1].as_i64().max(0) as usize);
     if s.len().saturating_mul(n) > 256 << 20 {
-        return Err(Error::new(code::PROGRAM_LIMIT_EXCEEDED, "requested length too large"));
+        return Err(Error::new(
+            code::PROGRAM_LIMIT_EXCEEDED,
+            "requested length too large",
+        ));
     }
     text(s.repeat(n))
 }
@@ -259,28 +304,58 @@ pub(super) const TABLE: &[Builtin] = &[
     Builtin::new("~~", &[T, T, T], BOOL, |_, a| like_call(a, false)),
     Builtin::new("~~*", &[T, T], BOOL, |_, a| like_call(a, true)),
     Builtin::new("~~*", &[T, T, T], BOOL, |_, a| like_call(a, true)),
-    Builtin::new("||", &[T, T], T, |_, a| text(format!("{}{}", a[0].as_str(), a[1].as_str()))),
-    Builtin::new("||", &[B, B], B, |_, a| Ok(Value::Bytea([bytes(&a[0]), bytes(&a[1])].concat().into()))),
-    Builtin::new("||", &[T, ANY], T, |_, a| text(format!("{}{}", a[0].as_str(), to_text(&a[1])))),
-    Builtin::new("||", &[ANY, T], T, |_, a| text(format!("{}{}", to_text(&a[0]), a[1].as_str()))),
-    Builtin::new("length", &[T], I4, |_, a| Ok(Value::Int4(a[0].as_str().chars().count() as i32))),
-    Builtin::new("length", &[B], I4, |_, a| Ok(Value::Int4(bytes(&a[0]).len() as i32))),
-    Builtin::new("char_length", &[T], I4, |_, a| Ok(Value::Int4(a[0].as_str().chars().count() as i32))),
-    Builtin::new("character_length", &[T], I4, |_, a| Ok(Value::Int4(a[0].as_str().chars().count() as i32))),
-    Builtin::new("octet_length", &[T], I4, |_, a| Ok(Value::Int4(a[0].as_str().len() as i32))),
-    Builtin::new("octet_length", &[B], I4, |_, a| Ok(Value::Int4(bytes(&a[0]).len() as i32))),
+    Builtin::new("||", &[T, T], T, |_, a| {
+        text(format!("{}{}", a[0].as_str(), a[1].as_str()))
+    }),
+    Builtin::new("||", &[B, B], B, |_, a| {
+        Ok(Value::Bytea([bytes(&a[0]), bytes(&a[1])].concat().into()))
+    }),
+    Builtin::new("||", &[T, ANY], T, |_, a| {
+        text(format!("{}{}", a[0].as_str(), to_text(&a[1])))
+    }),
+    Builtin::new("||", &[ANY, T], T, |_, a| {
+        text(format!("{}{}", to_text(&a[0]), a[1].as_str()))
+    }),
+    Builtin::new("length", &[T], I4, |_, a| {
+        Ok(Value::Int4(a[0].as_str().chars().count() as i32))
+    }),
+    Builtin::new("length", &[B], I4, |_, a| {
+        Ok(Value::Int4(bytes(&a[0]).len() as i32))
+    }),
+    Builtin::new("char_length", &[T], I4, |_, a| {
+        Ok(Value::Int4(a[0].as_str().chars().count() as i32))
+    }),
+    Builtin::new("character_length", &[T], I4, |_, a| {
+        Ok(Value::Int4(a[0].as_str().chars().count() as i32))
+    }),
+    Builtin::new("octet_length", &[T], I4, |_, a| {
+        Ok(Value::Int4(a[0].as_str().len() as i32))
+    }),
+    Builtin::new("octet_length", &[B], I4, |_, a| {
+        Ok(Value::Int4(bytes(&a[0]).len() as i32))
+    }),
     Builtin::new("lower", &[T], T, |_, a| text(a[0].as_str().to_lowercase())),
     Builtin::new("upper", &[T], T, |_, a| text(a[0].as_str().to_uppercase())),
     Builtin::new("initcap", &[T], T, |_, a| text(initcap(a[0].as_str()))),
-    Builtin::new("substring", &[T, I4], T, |_, a| substring(a[0].as_str(), a[1].as_i64(), None)),
+    Builtin::new("substring", &[T, I4], T, |_, a| {
+        substring(a[0].as_str(), a[1].as_i64(), None)
+    }),
     Builtin::new("substring", &[T, I4, I4], T, |_, a| {
         substring(a[0].as_str(), a[1].as_i64(), Some(a[2].as_i64()))
     }),
-    Builtin::new("substr", &[T, I4], T, |_, a| substring(a[0].as_str(), a[1].as_i64(), None)),
-    Builtin::new("substr", &[T, I4, I4], T, |_, a| substring(a[0].as_str(), a[1].as_i64(), Some(a[2].as_i64()))),
+    Builtin::new("substr", &[T, I4], T, |_, a| {
+        substring(a[0].as_str(), a[1].as_i64(), None)
+    }),
+    Builtin::new("substr", &[T, I4, I4], T, |_, a| {
+        substring(a[0].as_str(), a[1].as_i64(), Some(a[2].as_i64()))
+    }),
     Builtin::new("left", &[T, I4], T, |_, a| {
         let (s, n) = (a[0].as_str(), a[1].as_i64());
-        let count = if n >= 0 { n } else { (s.chars().count() as i64 + n).max(0) };
+        let count = if n >= 0 {
+            n
+        } else {
+            (s.chars().count() as i64 + n).max(0)
+        };
         text(s.chars().take(count as usize).collect::<String>())
     }),
     Builtin::new("right", &[T, I4], T, |_, a| {
@@ -302,23 +377,34 @@ pub(super) const TABLE: &[Builtin] = &[
     Builtin::new("rtrim", &[T, T], T, |_, a| trim(a, false, true)),
     Builtin::new("replace", &[T, T, T], T, |_, a| {
         let (s, from) = (a[0].as_str(), a[1].as_str());
-        text(if from.is_empty() { s.to_string() } else { s.replace(from, a[2].as_str()) })
+        text(if from.is_empty() {
+            s.to_string()
+        } else {
+            s.replace(from, a[2].as_str())
+        })
     }),
     Builtin::new("translate", &[T, T, T], T, |_, a| {
-        let (from, to): (Vec<char>, Vec<char>) = (a[1].as_str().chars().collect(), a[2].as_str().chars().collect());
+        let (from, to): (Vec<char>, Vec<char>) =
+            (a[1].as_str().chars().collect(), a[2].as_str().chars().collect());
         let map = |c: char| match from.iter().position(|f| *f == c) {
             Some(at) => to.get(at).copied(),
             None => Some(c),
         };
         text(a[0].as_str().chars().filter_map(map).collect::<String>())
     }),
-    Builtin::new("reverse", &[T], T, |_, a| text(a[0].as_str().chars().rev().collect::<String>())),
+    Builtin::new("reverse", &[T], T, |_, a| {
+        text(a[0].as_str().chars().rev().collect::<String>())
+    }),
     Builtin::new("repeat", &[T, I4], T, |_, a| repeat(a)),
     Builtin::new("strpos", &[T, T], I4, |_, a| {
         let at = a[0].as_str().find(a[1].as_str());
-        Ok(Value::Int4(at.map_or(0, |at| a[0].as_str()[..at].chars().count() as i32 + 1)))
+        Ok(Value::Int4(
+            at.map_or(0, |at| a[0].as_str()[..at].chars().count() as i32 + 1),
+        ))
     }),
-    Builtin::new("starts_with", &[T, T], BOOL, |_, a| Ok(Value::Bool(a[0].as_str().starts_with(a[1].as_str())))),
+    Builtin::new("starts_with", &[T, T], BOOL, |_, a| {
+        Ok(Value::Bool(a[0].as_str().starts_with(a[1].as_str())))
+    }),
     Builtin::new("split_part", &[T, T, I4], T, |_, a| split_part(a)),
     Builtin::new("concat", &[ANY], T, concat).variadic(),
     Builtin::new("concat_ws", &[T, ANY], T, |_, a| {
@@ -337,23 +423,48 @@ pub(super) const TABLE: &[Builtin] = &[
         Ok(Value::Int4(a[0].as_str().chars().next().map_or(0, |c| c as i32)))
     }),
     Builtin::new("chr", &[I4], T, |_, a| {
-        match u32::try_from(a[0].as_i64()).ok().filter(|n| *n > 0).and_then(char::from_u32) {
+        match u32::try_from(a[0].as_i64())
+            .ok()
+            .filter(|n| *n > 0)
+            .and_then(char::from_u32)
+        {
             Some(c) => text(c.to_string()),
-            None => fail(code::PROGRAM_LIMIT_EXCEEDED, "requested character not valid for encoding"),
+            None => fail(
+                code::PROGRAM_LIMIT_EXCEEDED,
+                "requested character not valid for encoding",
+            ),
         }
     }),
-    Builtin::new("to_hex", &[I4], T, |_, a| text(format!("{:x}", a[0].as_i64() as i32))),
-    Builtin::new("to_hex", &[Type::Int8], T, |_, a| text(format!("{:x}", a[0].as_i64()))),
+    Builtin::new("to_hex", &[I4], T, |_, a| {
+        text(format!("{:x}", a[0].as_i64() as i32))
+    }),
+    Builtin::new("to_hex", &[Type::Int8], T, |_, a| {
+        text(format!("{:x}", a[0].as_i64()))
+    }),
     Builtin::new("encode", &[B, T], T, |_, a| encode(a)),
     Builtin::new("decode", &[T, T], B, |_, a| decode(a)),
-    Builtin::new("convert_to", &[T, T], B, |_, a| Ok(Value::Bytea(a[0].as_str().as_bytes().into()))),
-    Builtin::new("convert_from", &[B, T], T, |_, a| match std::str::from_utf8(bytes(&a[0])) {
-        Ok(s) => text(s),
-        Err(_) => fail(code::CHARACTER_NOT_IN_REPERTOIRE, "invalid byte sequence for encoding \"UTF8\""),
+    Builtin::new("convert_to", &[T, T], B, |_, a| {
+        Ok(Value::Bytea(a[0].as_str().as_bytes().into()))
     }),
-    Builtin::new("hashtext", &[T], I4, |_, a| Ok(Value::Int4(hashtext(a[0].as_str())))),
+    Builtin::new("convert_from", &[B, T], T, |_, a| {
+        match std::str::from_utf8(bytes(&a[0])) {
+            Ok(s) => text(s),
+            Err(_) => fail(
+                code::CHARACTER_NOT_IN_REPERTOIRE,
+                "invalid byte sequence for encoding \"UTF8\"",
+            ),
+        }
+    }),
+    Builtin::new("hashtext", &[T], I4, |_, a| {
+        Ok(Value::Int4(hashtext(a[0].as_str())))
+    }),
     Builtin::new("hashtextextended", &[T, Type::Int8], Type::Int8, |_, a| {
-        let (low, high) = (hashtext(a[0].as_str()), hashtext(&format!("{}\u{1}", a[0].as_str())));
-        Ok(Value::Int8(((i64::from(high) << 32) | i64::from(low as u32)) ^ a[1].as_i64()))
+        let (low, high) = (
+            hashtext(a[0].as_str()),
+            hashtext(&format!("{}\u{1}", a[0].as_str())),
+        );
+        Ok(Value::Int8(
+            ((i64::from(high) << 32) | i64::from(low as u32)) ^ a[1].as_i64(),
+        ))
     }),
 ];

@@ -8,22 +8,30 @@ use std::collections::BTreeSet;
 use super::manager::{Locks, Mode, Pid, Tag};
 
 /// One edge of a circle: who waits, for what, in which mode, and who is in the way.
-pub type Edge = (Pid, Tag, Mode, Pid);
+pub(super) type Edge = (Pid, Tag, Mode, Pid);
 
 impl Locks {
     /// The circle of waits through `start`, if there is one.
-    pub fn deadlock(&self, start: Pid) -> Option<Vec<Edge>> {
+    pub(crate) fn deadlock(&self, start: Pid) -> Option<Vec<Edge>> {
         let mut seen = BTreeSet::new();
         let mut path = Vec::new();
         self.walk(start, start, &mut seen, &mut path).then_some(path)
     }
 
     /// Backends in the way of a waiting one, holders first, in a fixed order.
-    pub fn blockers(&self, pid: Pid) -> Vec<Pid> {
-        let Some((tag, mode)) = self.waiting.get(&pid) else { return Vec::new() };
-        let Some(entry) = self.table.get(tag) else { return Vec::new() };
-        let mut out: Vec<Pid> =
-            entry.held.iter().filter(|h| h.pid != pid && h.mode.conflicts(*mode)).map(|h| h.pid).collect();
+    pub(crate) fn blockers(&self, pid: Pid) -> Vec<Pid> {
+        let Some((tag, mode)) = self.waiting.get(&pid) else {
+            return Vec::new();
+        };
+        let Some(entry) = self.table.get(tag) else {
+            return Vec::new();
+        };
+        let mut out: Vec<Pid> = entry
+            .held
+            .iter()
+            .filter(|h| h.pid != pid && h.mode.conflicts(*mode))
+            .map(|h| h.pid)
+            .collect();
         let ahead = entry.queue.iter().take_while(|w| w.pid != pid);
         out.extend(ahead.filter(|w| w.mode.conflicts(*mode)).map(|w| w.pid));
         out
@@ -33,7 +41,9 @@ impl Locks {
         if !seen.insert(at) {
             return false;
         }
-        let Some((tag, mode)) = self.waiting.get(&at).copied() else { return false };
+        let Some((tag, mode)) = self.waiting.get(&at).copied() else {
+            return false;
+        };
         for blocker in self.blockers(at) {
             path.push((at, tag, mode, blocker));
             if blocker == start || self.walk(blocker, start, seen, path) {

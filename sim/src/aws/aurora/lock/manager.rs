@@ -9,11 +9,11 @@ use crate::aws::aurora::storage::{HeapId, Tid};
 use crate::aws::aurora::txn::Xid;
 
 /// A backend's process id.
-pub type Pid = i32;
+pub(crate) type Pid = i32;
 
 /// What a lock protects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Tag {
+pub(crate) enum Tag {
     /// A table, index or sequence.
     Relation(Oid),
     /// The right to be next in line for a row.
@@ -29,7 +29,7 @@ pub enum Tag {
 /// PostgreSQL's eight table lock modes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs)]
-pub enum Mode {
+pub(crate) enum Mode {
     AccessShare = 1,
     RowShare,
     RowExclusive,
@@ -55,12 +55,12 @@ const CONFLICTS: [u16; 9] = [
 
 impl Mode {
     /// Whether two backends cannot hold these at once.
-    pub fn conflicts(self, other: Mode) -> bool {
+    pub(crate) fn conflicts(self, other: Mode) -> bool {
         CONFLICTS[self as usize] & (1 << other as u16) != 0
     }
 
     /// The name in messages.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Mode::AccessShare => "AccessShareLock",
             Mode::RowShare => "RowShareLock",
@@ -129,7 +129,7 @@ impl Entry {
 
 /// Answer to a request.
 #[derive(Debug)]
-pub enum Requested {
+pub(crate) enum Requested {
     /// Held now.
     Granted,
     /// Queued; the channel fires when it is held.
@@ -138,14 +138,14 @@ pub enum Requested {
 
 /// Every heavyweight lock.
 #[derive(Debug, Default)]
-pub struct Locks {
+pub(crate) struct Locks {
     pub(super) table: BTreeMap<Tag, Entry>,
     pub(super) waiting: BTreeMap<Pid, (Tag, Mode)>,
 }
 
 impl Locks {
     /// Takes a lock if nothing stands in the way.
-    pub fn try_acquire(&mut self, pid: Pid, tag: Tag, mode: Mode) -> bool {
+    pub(crate) fn try_acquire(&mut self, pid: Pid, tag: Tag, mode: Mode) -> bool {
         let entry = self.table.entry(tag).or_default();
         let own = entry.held.iter().any(|h| h.pid == pid && h.mode >= mode);
         let queued = entry.queue.iter().any(|w| w.mode.conflicts(mode));
@@ -165,11 +165,16 @@ impl Locks {
             .queue
             .iter()
             .find(|w| w.mode.conflicts(mode))
-            .is_some_and(|w| entry.held.iter().any(|h| h.pid == pid && h.mode.conflicts(w.mode)))
+            .is_some_and(|w| {
+                entry
+                    .held
+                    .iter()
+                    .any(|h| h.pid == pid && h.mode.conflicts(w.mode))
+            })
     }
 
     /// Takes a lock or joins its queue.
-    pub fn request(&mut self, pid: Pid, tag: Tag, mode: Mode) -> Requested {
+    pub(crate) fn request(&mut self, pid: Pid, tag: Tag, mode: Mode) -> Requested {
         if self.try_acquire(pid, tag, mode) {
             return Requested::Granted;
         }
@@ -187,8 +192,10 @@ impl Locks {
     }
 
     /// Leaves a queue without the lock. True if the lock had been granted in the meantime.
-    pub fn give_up(&mut self, pid: Pid) -> bool {
-        let Some((tag, _)) = self.waiting.remove(&pid) else { return true };
+    pub(crate) fn give_up(&mut self, pid: Pid) -> bool {
+        let Some((tag, _)) = self.waiting.remove(&pid) else {
+            return true;
+        };
         if let Some(entry) = self.table.get_mut(&tag) {
             entry.queue.retain(|w| w.pid != pid);
             entry.wake(&mut self.waiting);
@@ -198,9 +205,13 @@ impl Locks {
     }
 
     /// Releases one hold. False if this backend does not hold it.
-    pub fn release(&mut self, pid: Pid, tag: Tag, mode: Mode) -> bool {
-        let Some(entry) = self.table.get_mut(&tag) else { return false };
-        let Some(at) = entry.held.iter().position(|h| h.pid == pid && h.mode == mode) else { return false };
+    pub(crate) fn release(&mut self, pid: Pid, tag: Tag, mode: Mode) -> bool {
+        let Some(entry) = self.table.get_mut(&tag) else {
+            return false;
+        };
+        let Some(at) = entry.held.iter().position(|h| h.pid == pid && h.mode == mode) else {
+            return false;
+        };
         entry.held[at].count -= 1;
         if entry.held[at].count == 0 {
             entry.held.remove(at);
@@ -211,18 +222,24 @@ impl Locks {
     }
 
     fn sweep(&mut self, tag: Tag) {
-        if self.table.get(&tag).is_some_and(|e| e.held.is_empty() && e.queue.is_empty()) {
+        if self
+            .table
+            .get(&tag)
+            .is_some_and(|e| e.held.is_empty() && e.queue.is_empty())
+        {
             self.table.remove(&tag);
         }
     }
 
     /// Whether this backend holds this lock in exactly this mode.
-    pub fn holds(&self, pid: Pid, tag: Tag, mode: Mode) -> bool {
-        self.table.get(&tag).is_some_and(|e| e.held.iter().any(|h| h.pid == pid && h.mode == mode))
+    pub(crate) fn holds(&self, pid: Pid, tag: Tag, mode: Mode) -> bool {
+        self.table
+            .get(&tag)
+            .is_some_and(|e| e.held.iter().any(|h| h.pid == pid && h.mode == mode))
     }
 
     /// All holds and waits, for `pg_locks`.
-    pub fn list(&self) -> impl Iterator<Item = (Tag, Pid, Mode, bool)> {
+    pub(crate) fn list(&self) -> impl Iterator<Item = (Tag, Pid, Mode, bool)> {
         self.table.iter().flat_map(|(tag, e)| {
             let held = e.held.iter().map(|h| (*tag, h.pid, h.mode, true));
             held.chain(e.queue.iter().map(|w| (*tag, w.pid, w.mode, false)))
@@ -240,8 +257,12 @@ mod tests {
     fn a_reader_does_not_overtake_a_waiting_writer() {
         let mut locks = Locks::default();
         assert!(locks.try_acquire(1, TABLE, Mode::AccessShare));
-        let Requested::Wait(mut writer) = locks.request(2, TABLE, Mode::AccessExclusive) else { panic!() };
-        let Requested::Wait(mut reader) = locks.request(3, TABLE, Mode::AccessShare) else { panic!() };
+        let Requested::Wait(mut writer) = locks.request(2, TABLE, Mode::AccessExclusive) else {
+            panic!()
+        };
+        let Requested::Wait(mut reader) = locks.request(3, TABLE, Mode::AccessShare) else {
+            panic!()
+        };
         locks.release(1, TABLE, Mode::AccessShare);
         assert!(writer.try_recv().is_ok());
         assert!(reader.try_recv().is_err());

@@ -8,4 +8,4 @@
 mod deadlock;
 mod manager;
 
-pub use manager::{Locks, Mode, Pid, Requested, Tag};
+pub(super) use manager::{Locks, Mode, Pid, Requested, Tag};

@@ -1,8 +1,6 @@
 //! BEGIN, COMMIT, ROLLBACK, SAVEPOINT and what they do.
 
-use sqlparser::ast::{
-    self, Statement, TransactionAccessMode, TransactionIsolationLevel, TransactionMode,
-};
+use sqlparser::ast::{self, Statement, TransactionAccessMode, TransactionIsolationLevel, TransactionMode};
 
 use super::transaction::Isolation;
 use super::{Answer, Block, Session, now};
@@ -19,17 +17,27 @@ impl Session {
     /// Runs a transaction statement; None for any other.
     pub(super) async fn transaction_statement(&mut self, statement: &Statement) -> Result<Option<Answer>> {
         Ok(Some(match statement {
-            Statement::StartTransaction { modes, begin, modifier: None, statements, exception: None, .. }
-                if statements.is_empty() =>
-            {
+            Statement::StartTransaction {
+                modes,
+                begin,
+                modifier: None,
+                statements,
+                exception: None,
+                ..
+            } if statements.is_empty() => {
                 self.begin(modes)?;
                 Answer::tag(if *begin { "BEGIN" } else { "START TRANSACTION" })
             }
-            Statement::Commit { chain: false, modifier: None, .. } => {
+            Statement::Commit {
+                chain: false,
+                modifier: None,
+                ..
+            } => {
                 let failed = self.block == Block::Failed;
                 match self.block {
                     Block::Idle => {
-                        self.local.notice(warning("25P01", "there is no transaction in progress"));
+                        self.local
+                            .notice(warning("25P01", "there is no transaction in progress"));
                         self.commit().await?;
                     }
                     Block::Open => {
@@ -43,15 +51,21 @@ impl Session {
                 }
                 Answer::tag(if failed { "ROLLBACK" } else { "COMMIT" })
             }
-            Statement::Rollback { chain: false, savepoint: None } => {
+            Statement::Rollback {
+                chain: false,
+                savepoint: None,
+            } => {
                 if self.block == Block::Idle {
-                    self.local.notice(warning("25P01", "there is no transaction in progress"));
+                    self.local
+                        .notice(warning("25P01", "there is no transaction in progress"));
                 }
                 self.block = Block::Idle;
                 self.abort();
                 Answer::tag("ROLLBACK")
             }
-            Statement::Commit { .. } | Statement::Rollback { chain: true, .. } | Statement::StartTransaction { .. } => {
+            Statement::Commit { .. }
+            | Statement::Rollback { chain: true, .. }
+            | Statement::StartTransaction { .. } => {
                 return unsupported(format_args!("{statement}"));
             }
             Statement::Savepoint { name } => {
@@ -73,16 +87,26 @@ impl Session {
                 settings.depth = Some(at);
                 Answer::tag("RELEASE")
             }
-            Statement::Rollback { savepoint: Some(name), .. } => {
+            Statement::Rollback {
+                savepoint: Some(name),
+                ..
+            } => {
                 self.need_block("ROLLBACK TO SAVEPOINT")?;
                 let at = self.savepoint(name)?;
                 self.undo_to(at, true);
                 self.block = Block::Open;
                 Answer::tag("ROLLBACK")
             }
-            Statement::Set(ast::Set::SetTransaction { modes, snapshot: None, session: false }) => {
+            Statement::Set(ast::Set::SetTransaction {
+                modes,
+                snapshot: None,
+                session: false,
+            }) => {
                 if self.block == Block::Idle {
-                    self.local.notice(warning("25P01", "SET TRANSACTION can only be used in transaction blocks"));
+                    self.local.notice(warning(
+                        "25P01",
+                        "SET TRANSACTION can only be used in transaction blocks",
+                    ));
                 } else {
                     self.set_modes(modes)?;
                 }
@@ -106,13 +130,17 @@ impl Session {
         let name = crate::aws::aurora::sql::bind::fold(name);
         match self.txn().find_savepoint(&name) {
             Some(at) => Ok(at),
-            None => fail(code::INVALID_SAVEPOINT, format!("savepoint \"{name}\" does not exist")),
+            None => fail(
+                code::INVALID_SAVEPOINT,
+                format!("savepoint \"{name}\" does not exist"),
+            ),
         }
     }
 
     fn begin(&mut self, modes: &[TransactionMode]) -> Result<()> {
         if self.block != Block::Idle {
-            self.local.notice(warning("25001", "there is already a transaction in progress"));
+            self.local
+                .notice(warning("25001", "there is already a transaction in progress"));
             return self.set_modes(modes);
         }
         self.local.transaction_start = now();
@@ -148,9 +176,8 @@ impl Session {
                 }
                 TransactionMode::IsolationLevel(level) => {
                     let level = match level {
-                        TransactionIsolationLevel::ReadUncommitted | TransactionIsolationLevel::ReadCommitted => {
-                            Isolation::ReadCommitted
-                        }
+                        TransactionIsolationLevel::ReadUncommitted
+                        | TransactionIsolationLevel::ReadCommitted => Isolation::ReadCommitted,
                         TransactionIsolationLevel::RepeatableRead => Isolation::RepeatableRead,
                         TransactionIsolationLevel::Serializable => Isolation::Serializable,
                         other => return unsupported(format_args!("isolation level {other}")),
@@ -229,7 +256,12 @@ impl Session {
         let Some(txn) = &mut self.txn else { return };
         let name = txn.savepoints[at].name.clone();
         let advisory = txn.undo(&mut state, pid, at);
-        let released: Vec<_> = self.local.transaction_locks.borrow_mut().drain(advisory..).collect();
+        let released: Vec<_> = self
+            .local
+            .transaction_locks
+            .borrow_mut()
+            .drain(advisory..)
+            .collect();
         for (tag, mode) in released {
             state.locks.get_mut().release(pid, tag, mode);
         }

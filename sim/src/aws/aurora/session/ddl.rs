@@ -28,13 +28,16 @@ impl Session {
         }
     }
 
-    fn must_own(&mut self, owner: &str, kind: &str, name: &str) -> Result<()> {
+    pub(super) fn must_own(&mut self, owner: &str, kind: &str, name: &str) -> Result<()> {
         let catalog = self.catalog();
         let role = self.local.role();
         if catalog.is_superuser(&role) || catalog.is_member(&role, owner) {
             return Ok(());
         }
-        fail(code::INSUFFICIENT_PRIVILEGE, format!("must be owner of {kind} {name}"))
+        fail(
+            code::INSUFFICIENT_PRIVILEGE,
+            format!("must be owner of {kind} {name}"),
+        )
     }
 
     /// Applies a change to a copy of the catalog and makes it this transaction's.
@@ -68,7 +71,9 @@ impl Session {
                         inherit: c.inherit != Some(false),
                         ..Role::new(oid, &name)
                     };
-                    self.change(Touched::Role(name.clone()), |k| _ = k.roles.insert(name, Arc::new(role)));
+                    self.change(Touched::Role(name.clone()), |k| {
+                        _ = k.roles.insert(name, Arc::new(role))
+                    });
                 }
                 "CREATE ROLE"
             }
@@ -80,7 +85,10 @@ impl Session {
                 self.rights(&r.privileges, r.objects.as_ref(), &r.grantees, false)?;
                 "REVOKE"
             }
-            Statement::Set(ast::Set::SetRole { role_name, context_modifier }) => {
+            Statement::Set(ast::Set::SetRole {
+                role_name,
+                context_modifier,
+            }) => {
                 let local = matches!(context_modifier, Some(ast::ContextModifier::Local));
                 match role_name.as_ref().map(fold) {
                     None => self.local.settings.borrow_mut().set("role", "none", local)?,
@@ -159,7 +167,11 @@ impl Session {
         }
         let engine = self.engine.clone();
         let state = engine.state();
-        let view = View { csn: state.clog.csn, xids: self.txn().xids.clone(), cid: u32::MAX };
+        let view = View {
+            csn: state.clog.csn,
+            xids: self.txn().xids.clone(),
+            cid: u32::MAX,
+        };
         let mut seen = BTreeSet::new();
         for (_, tuple) in state.heaps.get(&table.heap).into_iter().flat_map(|h| h.iter()) {
             if !view.sees(tuple, &state.clog) {
@@ -186,7 +198,10 @@ impl Session {
         if !c.include.is_empty() || c.nulls_distinct == Some(false) || !c.with.is_empty() {
             return unsupported("CREATE INDEX with INCLUDE, WITH or NULLS NOT DISTINCT");
         }
-        if c.using.as_ref().is_some_and(|u| !u.to_string().eq_ignore_ascii_case("btree")) {
+        if c.using
+            .as_ref()
+            .is_some_and(|u| !u.to_string().eq_ignore_ascii_case("btree"))
+        {
             return unsupported("an index method other than btree");
         }
         let table = self.table_named(&c.table_name)?;
@@ -230,7 +245,10 @@ impl Session {
             if c.if_not_exists {
                 return Ok("CREATE INDEX");
             }
-            return fail(code::DUPLICATE_TABLE, format!("relation \"{name}\" already exists"));
+            return fail(
+                code::DUPLICATE_TABLE,
+                format!("relation \"{name}\" already exists"),
+            );
         }
         let oid = self.engine.state().new_oid();
         let def = IndexDef {
@@ -251,7 +269,9 @@ impl Session {
     fn install_index(&mut self, table: &Table, def: IndexDef) -> Result<()> {
         self.refuse_duplicates(table, &def)?;
         let missing: Vec<Value> = table.columns.iter().map(|c| c.missing.clone()).collect();
-        self.engine.state().build_index_padded(table.heap, &def, &missing)?;
+        self.engine
+            .state()
+            .build_index_padded(table.heap, &def, &missing)?;
         let mut changed = table.clone();
         changed.indexes.push(def);
         self.change(Touched::Relation(table.oid), |k| k.put_table(changed));
@@ -275,7 +295,11 @@ impl Session {
                 AlterTableOperation::DisableRowLevelSecurity => t.row_security = false,
                 AlterTableOperation::ForceRowLevelSecurity => t.force_row_security = true,
                 AlterTableOperation::NoForceRowLevelSecurity => t.force_row_security = false,
-                AlterTableOperation::AddColumn { if_not_exists, column_def, .. } => {
+                AlterTableOperation::AddColumn {
+                    if_not_exists,
+                    column_def,
+                    ..
+                } => {
                     let name = fold(&column_def.name);
                     if t.column(&name).is_some() {
                         if *if_not_exists {
@@ -301,7 +325,10 @@ impl Session {
                         );
                     }
                 }
-                AlterTableOperation::AddConstraint { constraint, not_valid: false } => {
+                AlterTableOperation::AddConstraint {
+                    constraint,
+                    not_valid: false,
+                } => {
                     self.add_table_constraint(&table, constraint)?;
                     continue;
                 }
@@ -320,7 +347,10 @@ impl Session {
                             if self.any_row(&table, |row| row[at].is_null()) {
                                 return fail(
                                     code::NOT_NULL_VIOLATION,
-                                    format!("column \"{name}\" of relation \"{}\" contains null values", t.name),
+                                    format!(
+                                        "column \"{name}\" of relation \"{}\" contains null values",
+                                        t.name
+                                    ),
                                 );
                             }
                             t.columns[at].not_null = true;
@@ -338,7 +368,11 @@ impl Session {
     fn any_row(&mut self, table: &Table, test: impl Fn(&[Value]) -> bool) -> bool {
         let engine = self.engine.clone();
         let state = engine.state();
-        let view = View { csn: state.clog.csn, xids: self.txn().xids.clone(), cid: u32::MAX };
+        let view = View {
+            csn: state.clog.csn,
+            xids: self.txn().xids.clone(),
+            cid: u32::MAX,
+        };
         let mut rows = state.heaps.get(&table.heap).into_iter().flat_map(|h| h.iter());
         rows.any(|(_, tuple)| view.sees(tuple, &state.clog) && test(&padded(table, &tuple.row)))
     }
@@ -386,7 +420,10 @@ impl Session {
         if column.not_null && column.missing.is_null() && self.any_row(t, |_| true) {
             return fail(
                 code::NOT_NULL_VIOLATION,
-                format!("column \"{}\" of relation \"{}\" contains null values", column.name, t.name),
+                format!(
+                    "column \"{}\" of relation \"{}\" contains null values",
+                    column.name, t.name
+                ),
             );
         }
         t.columns.push(column);
@@ -405,19 +442,27 @@ impl Session {
         self.add_constraint(&mut next, &mut t, constraint, &[], &mut touched)?;
         if let Some(check) = t.checks.get(checks) {
             let fails = |row: &[Value]| {
-                matches!(eval(&Ctx::pure(), &check.expr, &Env::of(row)), Ok(Value::Bool(false)) | Err(_))
+                matches!(
+                    eval(&Ctx::pure(), &check.expr, &Env::of(row)),
+                    Ok(Value::Bool(false)) | Err(_)
+                )
             };
             if self.any_row(table, fails) {
                 return fail(
                     code::CHECK_VIOLATION,
-                    format!("check constraint \"{}\" of relation \"{}\" is violated by some row", check.name, t.name),
+                    format!(
+                        "check constraint \"{}\" of relation \"{}\" is violated by some row",
+                        check.name, t.name
+                    ),
                 );
             }
         }
         if let Some(def) = t.indexes.get(indexes).cloned() {
             self.refuse_duplicates(table, &def)?;
             let missing: Vec<Value> = table.columns.iter().map(|c| c.missing.clone()).collect();
-            self.engine.state().build_index_padded(table.heap, &def, &missing)?;
+            self.engine
+                .state()
+                .build_index_padded(table.heap, &def, &missing)?;
         }
         next.put_table(t);
         let engine = self.engine.clone();
@@ -452,7 +497,10 @@ impl Session {
         }
         let mut list: Vec<(Privilege, Vec<String>)> = Vec::new();
         match privileges {
-            ast::Privileges::All { .. } => list.push((Privilege::TABLE | Privilege::USAGE | Privilege::CREATE, Vec::new())),
+            ast::Privileges::All { .. } => list.push((
+                Privilege::TABLE | Privilege::USAGE | Privilege::CREATE,
+                Vec::new(),
+            )),
             ast::Privileges::Actions(actions) => {
                 for action in actions {
                     let columns = |c: &Option<Vec<ast::Ident>>| c.iter().flatten().map(fold).collect();
@@ -494,5 +542,10 @@ impl Session {
 }
 
 fn padded(table: &Table, row: &[Value]) -> Vec<Value> {
-    table.columns.iter().enumerate().map(|(i, c)| row.get(i).unwrap_or(&c.missing).clone()).collect()
+    table
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(i, c)| row.get(i).unwrap_or(&c.missing).clone())
+        .collect()
 }

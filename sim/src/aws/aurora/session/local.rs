@@ -11,7 +11,7 @@ use crate::aws::aurora::txn::Xid;
 
 /// One session's own state, readable by functions while a statement runs.
 #[derive(Debug)]
-pub struct Local {
+pub(crate) struct Local {
     /// Process id.
     pub pid: Pid,
     /// Who logged in.
@@ -40,7 +40,7 @@ pub struct Local {
 
 impl Local {
     /// The role whose rights count.
-    pub fn role(&self) -> String {
+    pub(crate) fn role(&self) -> String {
         match self.settings.borrow().get("role") {
             Some(role) if role != "none" => role,
             _ => self.session_user(),
@@ -48,12 +48,15 @@ impl Local {
     }
 
     /// The role that SET SESSION AUTHORIZATION or the login gave.
-    pub fn session_user(&self) -> String {
-        self.settings.borrow().get("session_authorization").unwrap_or_else(|| self.user.clone())
+    pub(crate) fn session_user(&self) -> String {
+        self.settings
+            .borrow()
+            .get("session_authorization")
+            .unwrap_or_else(|| self.user.clone())
     }
 
     /// Schemas searched for a bare name.
-    pub fn search_path(&self) -> Vec<String> {
+    pub(crate) fn search_path(&self) -> Vec<String> {
         let path = self.settings.borrow().get("search_path").unwrap_or_default();
         let role = self.role();
         let mut out = vec!["pg_catalog".to_string()];
@@ -73,7 +76,7 @@ impl Local {
     }
 
     /// Adds a message for the client.
-    pub fn notice(&self, notice: Box<Error>) {
+    pub(crate) fn notice(&self, notice: Box<Error>) {
         self.notices.borrow_mut().push(notice);
     }
 }

@@ -1,12 +1,12 @@
 //! A session: its transaction block, its settings, and the statements it runs one after another.
 
-pub mod local;
 mod block;
 mod ddl;
-pub mod prepared;
-pub mod settings;
-pub mod signal;
-pub mod transaction;
+pub(super) mod local;
+pub(super) mod prepared;
+pub(super) mod settings;
+pub(super) mod signal;
+pub(super) mod transaction;
 mod utility;
 mod wait;
 
@@ -33,7 +33,7 @@ use super::types::{Value, from_unix_micros};
 
 /// Where a session stands between statements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Block {
+pub(super) enum Block {
     /// No transaction block.
     Idle,
     /// BEGIN has been said.
@@ -44,7 +44,7 @@ pub enum Block {
 
 /// What a statement yields.
 #[derive(Debug, Default)]
-pub struct Answer {
+pub(super) struct Answer {
     /// Description of the rows, for a statement that yields some.
     pub columns: Option<Vec<Output>>,
     /// The rows.
@@ -55,13 +55,17 @@ pub struct Answer {
 
 impl Answer {
     /// An answer of only a tag.
-    pub fn tag(tag: impl Into<String>) -> Answer {
-        Answer { columns: None, rows: Vec::new(), tag: tag.into() }
+    pub(super) fn tag(tag: impl Into<String>) -> Answer {
+        Answer {
+            columns: None,
+            rows: Vec::new(),
+            tag: tag.into(),
+        }
     }
 }
 
 /// A session.
-pub struct Session {
+pub(super) struct Session {
     pub(super) engine: Engine,
     /// Process id.
     pub pid: Pid,
@@ -77,7 +81,7 @@ pub struct Session {
 }
 
 /// Microseconds since 2000, by this host's clock.
-pub fn now() -> i64 {
+pub(super) fn now() -> i64 {
     from_unix_micros(SystemTime::now())
 }
 
@@ -98,11 +102,20 @@ impl Session {
             xid: Default::default(),
             notices: Default::default(),
         };
-        Session { engine, pid, local, signal, txn: None, block: Block::Idle, deadline: None, prepared: BTreeMap::new() }
+        Session {
+            engine,
+            pid,
+            local,
+            signal,
+            txn: None,
+            block: Block::Idle,
+            deadline: None,
+            prepared: BTreeMap::new(),
+        }
     }
 
     /// The session's own state.
-    pub fn local(&self) -> &Local {
+    pub(super) fn local(&self) -> &Local {
         &self.local
     }
 
@@ -122,7 +135,8 @@ impl Session {
 
     /// The running transaction; [`Session::start`] has made one before any statement needs it.
     pub(super) fn txn(&mut self) -> &mut Transaction {
-        self.txn.get_or_insert_with(|| Transaction::new(Isolation::ReadCommitted, false))
+        self.txn
+            .get_or_insert_with(|| Transaction::new(Isolation::ReadCommitted, false))
     }
 
     /// Starts a transaction if none runs.
@@ -133,7 +147,10 @@ impl Session {
         let (isolation, read_only) = {
             let settings = self.local.settings.borrow();
             let level = settings.get("default_transaction_isolation").unwrap_or_default();
-            (Isolation::from_words(&level), settings.on("default_transaction_read_only"))
+            (
+                Isolation::from_words(&level),
+                settings.on("default_transaction_read_only"),
+            )
         };
         self.local.transaction_start = self.local.statement_start;
         self.local.settings.borrow_mut().depth = Some(0);
@@ -171,7 +188,11 @@ impl Session {
                 txn.snapshot.unwrap_or(state.clog.csn)
             }
         };
-        let view = View { csn, xids: txn.xids.clone(), cid: txn.cid };
+        let view = View {
+            csn,
+            xids: txn.xids.clone(),
+            cid: txn.cid,
+        };
         if let Some(backend) = state.backends.get_mut(&pid) {
             backend.oldest = Some(backend.oldest.map_or(csn, |o| o.min(csn)));
         }
@@ -192,7 +213,12 @@ impl Session {
         let role = self.local.role();
         let path = self.local.search_path();
         let row_security = self.local.settings.borrow().on("row_security");
-        f(&BindSettings { role: &role, search_path: &path, now: self.local.transaction_start, row_security })
+        f(&BindSettings {
+            role: &role,
+            search_path: &path,
+            now: self.local.transaction_start,
+            row_security,
+        })
     }
 
     /// Notes the start of a statement: clocks and time-out.
@@ -202,8 +228,12 @@ impl Session {
             self.local.transaction_start = self.local.statement_start;
         }
         self.signal.calm();
-        self.deadline =
-            self.local.settings.borrow().timeout("statement_timeout").map(|limit| Instant::now() + limit);
+        self.deadline = self
+            .local
+            .settings
+            .borrow()
+            .timeout("statement_timeout")
+            .map(|limit| Instant::now() + limit);
         let pid = self.pid;
         if let Some(backend) = self.engine.state().backends.get_mut(&pid) {
             backend.activity.0 = "active";
@@ -213,7 +243,7 @@ impl Session {
     }
 
     /// Runs one prepared statement. On failure the transaction, or its innermost savepoint, is undone.
-    pub async fn run(&mut self, prepared: &mut Prepared, params: &[Value]) -> Result<Answer> {
+    pub(super) async fn run(&mut self, prepared: &mut Prepared, params: &[Value]) -> Result<Answer> {
         self.begin_statement(&prepared.text);
         let result = self.run_inner(prepared, params).await;
         self.deadline = None;
@@ -226,7 +256,9 @@ impl Session {
     }
 
     async fn run_inner(&mut self, prepared: &mut Prepared, params: &[Value]) -> Result<Answer> {
-        let Some(statement) = prepared.statement.clone() else { return Ok(Answer::default()) };
+        let Some(statement) = prepared.statement.clone() else {
+            return Ok(Answer::default());
+        };
         self.signal.check()?;
         if self.block == Block::Failed && !prepared.ends_failed_block() {
             return fail(
@@ -269,7 +301,7 @@ impl Session {
     }
 
     /// Commits the transaction that statements outside a block run in. The protocol's Sync comes here.
-    pub async fn finish_implicit(&mut self) -> Result<()> {
+    pub(super) async fn finish_implicit(&mut self) -> Result<()> {
         if self.block != Block::Idle || self.txn.is_none() {
             return Ok(());
         }
@@ -279,8 +311,14 @@ impl Session {
     /// The session ends: everything unfinished is undone, every lock released.
     pub(super) fn close(&mut self) {
         self.abort();
-        let temporary: Vec<u32> =
-            self.engine.state().catalog.tables().filter(|t| t.temporary && t.schema == self.temp_schema()).map(|t| t.oid).collect();
+        let temporary: Vec<u32> = self
+            .engine
+            .state()
+            .catalog
+            .tables()
+            .filter(|t| t.temporary && t.schema == self.temp_schema())
+            .map(|t| t.oid)
+            .collect();
         let engine = self.engine.clone();
         let mut state = engine.state();
         if !temporary.is_empty() {
@@ -305,7 +343,7 @@ impl Session {
     }
 
     /// The letter of ReadyForQuery.
-    pub fn status(&self) -> u8 {
+    pub(super) fn status(&self) -> u8 {
         match self.block {
             Block::Idle => b'I',
             Block::Open => b'T',
@@ -342,7 +380,10 @@ impl Session {
         if self.block == Block::Idle {
             return None;
         }
-        self.local.settings.borrow().timeout("idle_in_transaction_session_timeout")
+        self.local
+            .settings
+            .borrow()
+            .timeout("idle_in_transaction_session_timeout")
     }
 
     /// An error outside [`Session::run`]: it fails the block as a statement's would.

@@ -13,7 +13,7 @@ use crate::aws::aurora::types::Type;
 
 /// A parsed statement and its latest plan.
 #[derive(Clone, Debug)]
-pub struct Prepared {
+pub(crate) struct Prepared {
     /// Its text.
     pub text: String,
     /// Its tree; None for an empty statement.
@@ -25,13 +25,21 @@ pub struct Prepared {
 
 impl Prepared {
     /// Wraps a statement.
-    pub fn new(text: &str, statement: Option<Statement>, params: Vec<Option<Type>>) -> Prepared {
-        Prepared { text: text.to_string(), statement: statement.map(Arc::new), params, plan: None }
+    pub(crate) fn new(text: &str, statement: Option<Statement>, params: Vec<Option<Type>>) -> Prepared {
+        Prepared {
+            text: text.to_string(),
+            statement: statement.map(Arc::new),
+            params,
+            plan: None,
+        }
     }
 
     /// Whether it may run in a failed transaction block.
     pub(super) fn ends_failed_block(&self) -> bool {
-        matches!(self.statement.as_deref(), Some(Statement::Commit { .. } | Statement::Rollback { .. }) | None)
+        matches!(
+            self.statement.as_deref(),
+            Some(Statement::Commit { .. } | Statement::Rollback { .. }) | None
+        )
     }
 
     /// Whether it runs without a plan.
@@ -50,7 +58,11 @@ impl Session {
         let context = {
             let settings = self.local.settings.borrow();
             let path = settings.get("search_path").unwrap_or_default();
-            format!("{}\u{1}{path}\u{1}{}", self.local.role(), settings.on("row_security"))
+            format!(
+                "{}\u{1}{path}\u{1}{}",
+                self.local.role(),
+                settings.on("row_security")
+            )
         };
         if let Some((made_for, in_context, plan)) = &prepared.plan
             && Arc::ptr_eq(made_for, &catalog)
@@ -69,7 +81,7 @@ impl Session {
     }
 
     /// Parameter types and result columns, for Describe.
-    pub fn describe(&mut self, prepared: &mut Prepared) -> Result<(Vec<Type>, Option<Vec<Output>>)> {
+    pub(crate) fn describe(&mut self, prepared: &mut Prepared) -> Result<(Vec<Type>, Option<Vec<Output>>)> {
         if prepared.statement.is_none() {
             return Ok((Vec::new(), None));
         }

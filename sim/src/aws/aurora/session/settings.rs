@@ -76,7 +76,7 @@ struct Undo {
 
 /// One session's settings.
 #[derive(Debug, Default)]
-pub struct Settings {
+pub(crate) struct Settings {
     session: BTreeMap<String, String>,
     local: BTreeMap<String, String>,
     undo: Vec<Undo>,
@@ -85,10 +85,17 @@ pub struct Settings {
 }
 
 /// A duration setting's value: bare numbers are milliseconds.
-pub fn duration(name: &str, value: &str) -> Result<Duration> {
+pub(crate) fn duration(name: &str, value: &str) -> Result<Duration> {
     let v = value.trim();
-    let at = v.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(v.len());
-    let bad = || Error::new(code::INVALID_PARAMETER_VALUE, format!("invalid value for parameter \"{name}\": \"{value}\""));
+    let at = v
+        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
+        .unwrap_or(v.len());
+    let bad = || {
+        Error::new(
+            code::INVALID_PARAMETER_VALUE,
+            format!("invalid value for parameter \"{name}\": \"{value}\""),
+        )
+    };
     let number: f64 = v[..at].parse().map_err(|_| bad())?;
     let millis = match v[at..].trim() {
         "" | "ms" => number,
@@ -104,36 +111,48 @@ pub fn duration(name: &str, value: &str) -> Result<Duration> {
 
 impl Settings {
     /// The value of a setting.
-    pub fn get(&self, name: &str) -> Option<String> {
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
         self.local
             .get(name)
             .or_else(|| self.session.get(name))
             .cloned()
-            .or_else(|| DEFAULTS.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_string()))
+            .or_else(|| {
+                DEFAULTS
+                    .iter()
+                    .find(|(n, _)| *n == name)
+                    .map(|(_, v)| (*v).to_string())
+            })
     }
 
     /// A timeout; zero is none.
-    pub fn timeout(&self, name: &str) -> Option<Duration> {
+    pub(crate) fn timeout(&self, name: &str) -> Option<Duration> {
         let value = self.local.get(name).or_else(|| self.session.get(name))?;
         duration(name, value).ok().filter(|d| !d.is_zero())
     }
 
     /// Whether a boolean setting is on.
-    pub fn on(&self, name: &str) -> bool {
-        self.get(name).is_some_and(|v| matches!(v.as_str(), "on" | "true" | "yes" | "1"))
+    pub(crate) fn on(&self, name: &str) -> bool {
+        self.get(name)
+            .is_some_and(|v| matches!(v.as_str(), "on" | "true" | "yes" | "1"))
     }
 
     /// All settings with their values.
-    pub fn all(&self) -> Vec<(String, String)> {
+    pub(crate) fn all(&self) -> Vec<(String, String)> {
         let mut names: Vec<String> = DEFAULTS.iter().map(|(n, _)| (*n).to_string()).collect();
         names.extend(self.session.keys().chain(self.local.keys()).cloned());
         names.sort();
         names.dedup();
-        names.into_iter().filter_map(|n| self.get(&n).map(|v| (n, v))).collect()
+        names
+            .into_iter()
+            .filter_map(|n| self.get(&n).map(|v| (n, v)))
+            .collect()
     }
 
     fn known(name: &str) -> bool {
-        name.contains('.') || DEFAULTS.iter().any(|(n, _)| *n == name) || name == "role" || name == "session_authorization"
+        name.contains('.')
+            || DEFAULTS.iter().any(|(n, _)| *n == name)
+            || name == "role"
+            || name == "session_authorization"
     }
 
     /// Checks a value and brings it to the form it is shown in.
@@ -155,7 +174,11 @@ impl Settings {
                 }
                 Ok("UTC".into())
             }
-            "client_encoding" if !["utf8", "utf-8", "unicode"].iter().any(|u| value.eq_ignore_ascii_case(u)) => {
+            "client_encoding"
+                if !["utf8", "utf-8", "unicode"]
+                    .iter()
+                    .any(|u| value.eq_ignore_ascii_case(u)) =>
+            {
                 unsupported(format_args!("client encoding \"{value}\""))
             }
             "datestyle" if !value.to_lowercase().contains("iso") && value != "default" => {
@@ -173,7 +196,10 @@ impl Settings {
                 }
             }
             _ if TIMES.contains(&name) => duration(name, value).map(|_| value.to_string()),
-            _ if DEFAULTS.iter().any(|(n, v)| *n == name && matches!(*v, "on" | "off")) => {
+            _ if DEFAULTS
+                .iter()
+                .any(|(n, v)| *n == name && matches!(*v, "on" | "off")) =>
+            {
                 match value.to_lowercase().as_str() {
                     "on" | "true" | "yes" | "1" | "t" => Ok("on".into()),
                     "off" | "false" | "no" | "0" | "f" => Ok("off".into()),
@@ -188,7 +214,7 @@ impl Settings {
     }
 
     /// SET, or SET LOCAL.
-    pub fn set(&mut self, name: &str, value: &str, local: bool) -> Result<()> {
+    pub(crate) fn set(&mut self, name: &str, value: &str, local: bool) -> Result<()> {
         let name = name.to_lowercase();
         let value = Self::normalise(&name, value)?;
         self.remember(&name);
@@ -202,7 +228,7 @@ impl Settings {
     }
 
     /// RESET.
-    pub fn reset(&mut self, name: &str) -> Result<()> {
+    pub(crate) fn reset(&mut self, name: &str) -> Result<()> {
         let name = name.to_lowercase();
         if !Self::known(&name) {
             return fail(
@@ -217,7 +243,7 @@ impl Settings {
     }
 
     /// RESET ALL.
-    pub fn reset_all(&mut self) {
+    pub(crate) fn reset_all(&mut self) {
         let names: Vec<String> = self.session.keys().chain(self.local.keys()).cloned().collect();
         for name in names {
             if name != "role" && name != "session_authorization" {
@@ -229,15 +255,20 @@ impl Settings {
     fn remember(&mut self, name: &str) {
         if let Some(depth) = self.depth {
             let (session, local) = (self.session.get(name).cloned(), self.local.get(name).cloned());
-            self.undo.push(Undo { depth, name: name.to_string(), session, local });
+            self.undo.push(Undo {
+                depth,
+                name: name.to_string(),
+                session,
+                local,
+            });
         }
     }
 
     /// Undoes changes made at this savepoint depth or deeper.
-    pub fn rollback(&mut self, depth: usize) {
+    pub(crate) fn rollback(&mut self, depth: usize) {
         while self.undo.last().is_some_and(|u| u.depth >= depth) {
             let Some(undo) = self.undo.pop() else { return };
-            let mut put = |map: &mut BTreeMap<String, String>, value: Option<String>| match value {
+            let put = |map: &mut BTreeMap<String, String>, value: Option<String>| match value {
                 Some(value) => _ = map.insert(undo.name.clone(), value),
                 None => _ = map.remove(&undo.name),
             };
@@ -247,21 +278,21 @@ impl Settings {
     }
 
     /// RELEASE: changes belong to the enclosing level.
-    pub fn release(&mut self, depth: usize) {
+    pub(crate) fn release(&mut self, depth: usize) {
         for undo in &mut self.undo {
             undo.depth = undo.depth.min(depth.saturating_sub(1));
         }
     }
 
     /// The transaction ended well: SET LOCAL ends, SET stays.
-    pub fn commit(&mut self) {
+    pub(crate) fn commit(&mut self) {
         self.local.clear();
         self.undo.clear();
         self.depth = None;
     }
 
     /// The transaction failed.
-    pub fn abort(&mut self) {
+    pub(crate) fn abort(&mut self) {
         self.rollback(0);
         self.local.clear();
         self.depth = None;

@@ -12,45 +12,53 @@ const TERMINATE: u8 = 2;
 
 /// Set by others, looked at by the session before a statement and while it waits.
 #[derive(Debug, Default)]
-pub struct Signal {
+pub(crate) struct Signal {
     wish: AtomicU8,
     wake: Notify,
 }
 
 impl Signal {
     /// Asks for the running statement to be cancelled.
-    pub fn cancel(&self) {
-        _ = self.wish.compare_exchange(CALM, CANCEL, Ordering::SeqCst, Ordering::SeqCst);
+    pub(crate) fn cancel(&self) {
+        _ = self
+            .wish
+            .compare_exchange(CALM, CANCEL, Ordering::SeqCst, Ordering::SeqCst);
         self.wake.notify_one();
     }
 
     /// Asks for the session to end.
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         self.wish.store(TERMINATE, Ordering::SeqCst);
         self.wake.notify_one();
     }
 
     /// A cancel that came while nothing ran is forgotten.
-    pub fn calm(&self) {
-        _ = self.wish.compare_exchange(CANCEL, CALM, Ordering::SeqCst, Ordering::SeqCst);
+    pub(crate) fn calm(&self) {
+        _ = self
+            .wish
+            .compare_exchange(CANCEL, CALM, Ordering::SeqCst, Ordering::SeqCst);
     }
 
     /// Fails if someone asked.
-    pub fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         match self.wish.load(Ordering::SeqCst) {
             CANCEL => {
                 self.calm();
-                Err(Error::new(code::QUERY_CANCELED, "canceling statement due to user request"))
+                Err(Error::new(
+                    code::QUERY_CANCELED,
+                    "canceling statement due to user request",
+                ))
             }
-            TERMINATE => {
-                Err(Error::fatal("57P01", "terminating connection due to administrator command"))
-            }
+            TERMINATE => Err(Error::fatal(
+                "57P01",
+                "terminating connection due to administrator command",
+            )),
             _ => Ok(()),
         }
     }
 
     /// Returns when someone asks.
-    pub async fn asked(&self) {
+    pub(crate) async fn asked(&self) {
         loop {
             if self.wish.load(Ordering::SeqCst) != CALM {
                 return;

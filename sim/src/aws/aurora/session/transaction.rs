@@ -15,7 +15,7 @@ use crate::aws::aurora::txn::{Cid, Csn, Xid};
 /// Isolation levels. READ UNCOMMITTED is READ COMMITTED.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs)]
-pub enum Isolation {
+pub(crate) enum Isolation {
     ReadCommitted,
     RepeatableRead,
     Serializable,
@@ -23,7 +23,7 @@ pub enum Isolation {
 
 impl Isolation {
     /// From the words of a setting.
-    pub fn from_words(words: &str) -> Isolation {
+    pub(crate) fn from_words(words: &str) -> Isolation {
         match words {
             "serializable" => Isolation::Serializable,
             "repeatable read" => Isolation::RepeatableRead,
@@ -32,7 +32,7 @@ impl Isolation {
     }
 
     /// As `SHOW transaction_isolation` says it.
-    pub fn words(self) -> &'static str {
+    pub(crate) fn words(self) -> &'static str {
         match self {
             Isolation::ReadCommitted => "read committed",
             Isolation::RepeatableRead => "repeatable read",
@@ -43,7 +43,7 @@ impl Isolation {
 
 /// A savepoint, or the implicit one of a statement that may be undone alone.
 #[derive(Debug)]
-pub struct Savepoint {
+pub(crate) struct Savepoint {
     /// Name.
     pub name: String,
     /// Its subtransaction's id, once it wrote.
@@ -58,7 +58,7 @@ pub struct Savepoint {
 
 /// A running transaction.
 #[derive(Debug)]
-pub struct Transaction {
+pub(crate) struct Transaction {
     /// Isolation level.
     pub isolation: Isolation,
     /// READ ONLY.
@@ -95,7 +95,7 @@ pub struct Transaction {
 
 impl Transaction {
     /// A transaction that has done nothing.
-    pub fn new(isolation: Isolation, read_only: bool) -> Transaction {
+    pub(crate) fn new(isolation: Isolation, read_only: bool) -> Transaction {
         Transaction {
             isolation,
             read_only,
@@ -125,7 +125,7 @@ impl Transaction {
     }
 
     /// The id that the innermost savepoint writes under.
-    pub fn write_xid(&mut self, state: &mut State, pid: Pid) -> Xid {
+    pub(crate) fn write_xid(&mut self, state: &mut State, pid: Pid) -> Xid {
         if self.xids.is_empty() {
             // The top id outlives every savepoint, so its lock goes below theirs.
             let mut lock = Vec::new();
@@ -151,7 +151,7 @@ impl Transaction {
     }
 
     /// The catalog as this transaction sees it.
-    pub fn catalog(&mut self, state: &State) -> Arc<Catalog> {
+    pub(crate) fn catalog(&mut self, state: &State) -> Arc<Catalog> {
         match (&self.catalog, &self.base) {
             (Some(own), Some(base)) if Arc::ptr_eq(base, &state.catalog) => own.clone(),
             (Some(own), _) => {
@@ -167,14 +167,19 @@ impl Transaction {
     }
 
     /// Puts a changed catalog in place.
-    pub fn set_catalog(&mut self, state: &State, catalog: Catalog, touched: impl IntoIterator<Item = Touched>) {
+    pub(crate) fn set_catalog(
+        &mut self,
+        state: &State,
+        catalog: Catalog,
+        touched: impl IntoIterator<Item = Touched>,
+    ) {
         self.base = Some(state.catalog.clone());
         self.catalog = Some(Arc::new(catalog));
         self.touched.extend(touched);
     }
 
     /// SAVEPOINT.
-    pub fn push_savepoint(&mut self, name: &str, advisory: usize) {
+    pub(crate) fn push_savepoint(&mut self, name: &str, advisory: usize) {
         self.savepoints.push(Savepoint {
             name: name.to_string(),
             xid: None,
@@ -188,23 +193,29 @@ impl Transaction {
     }
 
     /// The savepoint with this name, innermost first.
-    pub fn find_savepoint(&self, name: &str) -> Option<usize> {
+    pub(crate) fn find_savepoint(&self, name: &str) -> Option<usize> {
         self.savepoints.iter().rposition(|s| s.name == name)
     }
 
     /// RELEASE: the savepoint and all inside it become part of what is around.
-    pub fn release(&mut self, at: usize) {
+    pub(crate) fn release(&mut self, at: usize) {
         self.savepoints.truncate(at);
     }
 
     /// Undoes everything since a savepoint and forgets it. Answers how many advisory locks stay.
-    pub fn undo(&mut self, state: &mut State, pid: Pid, at: usize) -> usize {
+    pub(crate) fn undo(&mut self, state: &mut State, pid: Pid, at: usize) -> usize {
         let first = self.savepoints[at].locks;
         let dead: Vec<Xid> = self.savepoints[at..].iter().filter_map(|s| s.xid).collect();
         // Ids of savepoints released inside this one are dead too: they came after its own first lock.
         let inner: Vec<Xid> = self.locks[first.min(self.locks.len())..]
             .iter()
-            .filter_map(|(tag, _)| if let Tag::Transaction(xid) = tag { Some(*xid) } else { None })
+            .filter_map(|(tag, _)| {
+                if let Tag::Transaction(xid) = tag {
+                    Some(*xid)
+                } else {
+                    None
+                }
+            })
             .collect();
         let dead: BTreeSet<Xid> = dead.into_iter().chain(inner).collect();
         self.discard(state, &dead);
@@ -243,7 +254,7 @@ impl Transaction {
     }
 
     /// Makes everything permanent and visible, and releases the locks.
-    pub fn commit(mut self, state: &mut State, pid: Pid, at: i64) {
+    pub(crate) fn commit(mut self, state: &mut State, pid: Pid, at: i64) {
         let wrote = !self.xids.is_empty();
         if wrote {
             let csn = state.clog.commit(&self.xids);
@@ -267,7 +278,14 @@ impl Transaction {
             if let Some(sx) = self.serializable {
                 state.ssi.get_mut().committed(sx, csn);
             }
-            state.log.append(Record { lsn: 0, xid: self.xids[0], at, changes, catalog, sequences });
+            state.log.append(Record {
+                lsn: 0,
+                xid: self.xids[0],
+                at,
+                changes,
+                catalog,
+                sequences,
+            });
         } else if let Some(sx) = self.serializable {
             let csn = state.clog.csn;
             state.ssi.get_mut().committed(sx, csn);
@@ -305,7 +323,7 @@ impl Transaction {
     }
 
     /// Undoes everything and releases the locks.
-    pub fn abort(mut self, state: &mut State, pid: Pid) {
+    pub(crate) fn abort(mut self, state: &mut State, pid: Pid) {
         let dead: BTreeSet<Xid> = self.xids.iter().copied().collect();
         self.discard(state, &dead);
         for (_, heap) in self.heaps.drain(..) {

@@ -15,9 +15,16 @@ use crate::aws::aurora::types::{CastContext, Type, Value};
 
 impl Session {
     pub(super) fn utility_columns(&self, s: &Statement) -> Option<Vec<Output>> {
-        let Statement::ShowVariable { variable } = s else { return None };
+        let Statement::ShowVariable { variable } = s else {
+            return None;
+        };
         let name = variable.last().map(fold).unwrap_or_default();
-        Some(vec![Output { name, ty: Type::Text, typmod: -1, origin: (0, 0) }])
+        Some(vec![Output {
+            name,
+            ty: Type::Text,
+            typmod: -1,
+            origin: (0, 0),
+        }])
     }
 
     pub(super) async fn utility(&mut self, s: &Statement, _params: &[Value]) -> Result<Answer> {
@@ -25,7 +32,12 @@ impl Session {
             return Ok(answer);
         }
         match s {
-            Statement::Set(ast::Set::SingleAssignment { scope, hivevar: false, variable, values }) => {
+            Statement::Set(ast::Set::SingleAssignment {
+                scope,
+                hivevar: false,
+                variable,
+                values,
+            }) => {
                 let name = variable.to_string().to_lowercase();
                 let text = values.iter().map(word).collect::<Vec<_>>().join(", ");
                 let local = matches!(scope, Some(ast::ContextModifier::Local));
@@ -46,10 +58,19 @@ impl Session {
                     );
                 };
                 let columns = self.utility_columns(s);
-                Ok(Answer { columns, rows: vec![vec![Value::text(value)]], tag: "SHOW".into() })
+                Ok(Answer {
+                    columns,
+                    rows: vec![vec![Value::text(value)]],
+                    tag: "SHOW".into(),
+                })
             }
             Statement::CreateTable(c) => self.create_table(c).await,
-            Statement::Drop { object_type: ObjectType::Table, if_exists, names, .. } => {
+            Statement::Drop {
+                object_type: ObjectType::Table,
+                if_exists,
+                names,
+                ..
+            } => {
                 self.check_writable("DROP TABLE")?;
                 for name in names {
                     self.drop_table(name, *if_exists).await?;
@@ -70,35 +91,83 @@ impl Session {
             Err(_) if if_exists => return Ok(()),
             Err(_) => return fail(code::UNDEFINED_TABLE, format!("table \"{name}\" does not exist")),
         };
+        self.must_own(&table.owner, "table", &table.name)?;
         self.lock(Tag::Relation(table.oid), Mode::AccessExclusive).await?;
-        if table.referenced_by.iter().any(|o| *o != table.oid && catalog.table(*o).is_some()) {
+        if table
+            .referenced_by
+            .iter()
+            .any(|o| *o != table.oid && catalog.table(*o).is_some())
+        {
             return fail(
                 code::DEPENDENT_OBJECTS_STILL_EXIST,
                 format!("cannot drop table {name} because other objects depend on it"),
             );
         }
         let mut next = (*catalog).clone();
+        let mut touched = vec![Touched::Relation(table.oid)];
+        let owned: Vec<u32> = catalog
+            .objects
+            .values()
+            .filter_map(|o| match o {
+                Object::Sequence(s) if s.owned_by.is_some_and(|(t, _)| t == table.oid) => Some(s.oid),
+                _ => None,
+            })
+            .collect();
+        for sequence in owned {
+            next.remove(sequence);
+            touched.push(Touched::Relation(sequence));
+        }
         next.remove(table.oid);
         let engine = self.engine.clone();
         let mut state = engine.state();
         self.write_xid(&mut state);
-        self.txn().set_catalog(&state, next, [Touched::Relation(table.oid)]);
+        self.txn()
+            .set_catalog(&state, next, [Touched::Relation(table.oid)]);
         Ok(())
     }
 
     async fn create_table(&mut self, c: &ast::CreateTable) -> Result<Answer> {
         self.check_writable("CREATE TABLE")?;
-        if c.query.is_some() || c.like.is_some() || c.inherits.is_some() || c.partition_by.is_some() || c.temporary {
+        if c.query.is_some()
+            || c.like.is_some()
+            || c.inherits.is_some()
+            || c.partition_by.is_some()
+            || c.temporary
+        {
             return unsupported("CREATE TABLE with AS, LIKE, INHERITS, PARTITION BY or TEMPORARY");
         }
         let (schema, name) = qualified(&c.name)?;
         let schema = schema.unwrap_or_else(|| "public".into());
         let catalog = self.catalog();
+        let role = self.local.role();
+        match catalog.schemas.get(&schema) {
+            None => {
+                return fail(
+                    code::INVALID_SCHEMA_NAME,
+                    format!("schema \"{schema}\" does not exist"),
+                );
+            }
+            Some(s) => {
+                let roles = catalog.member_of(&role);
+                let may = roles.contains(&s.owner)
+                    || s.acl
+                        .allows(&roles, crate::aws::aurora::catalog::Privilege::CREATE);
+                if !catalog.is_superuser(&role) && !may {
+                    return fail(
+                        code::INSUFFICIENT_PRIVILEGE,
+                        format!("permission denied for schema {schema}"),
+                    );
+                }
+            }
+        }
         if catalog.lookup(&schema, &name).is_some() {
             if c.if_not_exists {
                 return Ok(Answer::tag("CREATE TABLE"));
             }
-            return fail(code::DUPLICATE_TABLE, format!("relation \"{name}\" already exists"));
+            return fail(
+                code::DUPLICATE_TABLE,
+                format!("relation \"{name}\" already exists"),
+            );
         }
         let engine = self.engine.clone();
         let mut next = (*catalog).clone();
@@ -162,7 +231,11 @@ impl Session {
                         })?;
                         column.default = Some((expr, text));
                     }
-                    ColumnOption::Generated { generated_as, generation_expr: None, .. } => {
+                    ColumnOption::Generated {
+                        generated_as,
+                        generation_expr: None,
+                        ..
+                    } => {
                         column.identity = Some(match generated_as {
                             ast::GeneratedAs::Always => Identity::Always,
                             _ => Identity::ByDefault,
@@ -194,7 +267,11 @@ impl Session {
                     owner: table.owner.clone(),
                     increment: 1,
                     min: 1,
-                    max: if ty == Type::Int4 { i64::from(i32::MAX) } else { i64::MAX },
+                    max: if ty == Type::Int4 {
+                        i64::from(i32::MAX)
+                    } else {
+                        i64::MAX
+                    },
                     start: 1,
                     cycle: false,
                     owned_by: Some((oid, table.columns.len())),
@@ -233,7 +310,10 @@ impl Session {
         touched: &mut Vec<Touched>,
     ) -> Result<()> {
         let undefined = |name: &str| {
-            Error::new(code::UNDEFINED_COLUMN, format!("column \"{name}\" named in key does not exist"))
+            Error::new(
+                code::UNDEFINED_COLUMN,
+                format!("column \"{name}\" named in key does not exist"),
+            )
         };
         let place = |table: &Table, name: &str| table.column(name).ok_or_else(|| undefined(name));
         let (columns, name, primary) = match constraint {
@@ -254,12 +334,20 @@ impl Session {
                     n += 1;
                     name = format!("{base}{n}");
                 }
-                table.checks.push(Check { name, expr, text, valid: true });
+                table.checks.push(Check {
+                    name,
+                    expr,
+                    text,
+                    valid: true,
+                });
                 return Ok(());
             }
             TableConstraint::ForeignKey(k) => {
-                let names: Vec<String> =
-                    if k.columns.is_empty() { own.to_vec() } else { k.columns.iter().map(fold).collect() };
+                let names: Vec<String> = if k.columns.is_empty() {
+                    own.to_vec()
+                } else {
+                    k.columns.iter().map(fold).collect()
+                };
                 let columns: Vec<usize> = names.iter().map(|n| place(table, n)).collect::<Result<_>>()?;
                 let (schema, target) = qualified(&k.foreign_table)?;
                 let mut target = if target == table.name {
@@ -271,20 +359,32 @@ impl Session {
                     }
                 };
                 let target_columns: Vec<usize> = if k.referred_columns.is_empty() {
-                    target.primary_key().and_then(IndexDef::columns).unwrap_or_default()
+                    target
+                        .primary_key()
+                        .and_then(IndexDef::columns)
+                        .unwrap_or_default()
                 } else {
-                    k.referred_columns.iter().map(|n| place(&target, &fold(n))).collect::<Result<_>>()?
+                    k.referred_columns
+                        .iter()
+                        .map(|n| place(&target, &fold(n)))
+                        .collect::<Result<_>>()?
                 };
                 let sorted = |mut v: Vec<usize>| {
                     v.sort_unstable();
                     v
                 };
                 let wanted = sorted(target_columns.clone());
-                let index = target.indexes.iter().find(|i| i.referable() && i.columns().map(sorted) == Some(wanted.clone()));
+                let index = target
+                    .indexes
+                    .iter()
+                    .find(|i| i.referable() && i.columns().map(sorted) == Some(wanted.clone()));
                 let Some(target_index) = index.map(|i| i.oid) else {
                     return fail(
                         code::INVALID_FOREIGN_KEY,
-                        format!("there is no unique constraint matching given keys for referenced table \"{}\"", target.name),
+                        format!(
+                            "there is no unique constraint matching given keys for referenced table \"{}\"",
+                            target.name
+                        ),
                     );
                 };
                 let action = |a: Option<ast::ReferentialAction>| match a {
@@ -294,7 +394,10 @@ impl Session {
                     Some(ast::ReferentialAction::SetNull) => RefAction::SetNull,
                     Some(ast::ReferentialAction::SetDefault) => RefAction::SetDefault,
                 };
-                let name = k.name.as_ref().map_or_else(|| format!("{}_{}_fkey", table.name, names.join("_")), fold);
+                let name = k
+                    .name
+                    .as_ref()
+                    .map_or_else(|| format!("{}_{}_fkey", table.name, names.join("_")), fold);
                 table.foreign_keys.push(ForeignKey {
                     name,
                     columns,
@@ -303,7 +406,10 @@ impl Session {
                     target_index,
                     on_delete: action(k.on_delete),
                     on_update: action(k.on_update),
-                    deferrable: k.characteristics.as_ref().is_some_and(|c| c.deferrable == Some(true)),
+                    deferrable: k
+                        .characteristics
+                        .as_ref()
+                        .is_some_and(|c| c.deferrable == Some(true)),
                     deferred: k
                         .characteristics
                         .as_ref()

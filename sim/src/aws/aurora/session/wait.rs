@@ -87,8 +87,12 @@ impl Session {
         let (lock_limit, patience) = {
             let settings = self.local.settings.borrow();
             (
-                settings.timeout("lock_timeout").map(|limit| Instant::now() + limit),
-                settings.timeout("deadlock_timeout").unwrap_or(Duration::from_secs(1)),
+                settings
+                    .timeout("lock_timeout")
+                    .map(|limit| Instant::now() + limit),
+                settings
+                    .timeout("deadlock_timeout")
+                    .unwrap_or(Duration::from_secs(1)),
             )
         };
         let mut look = Some(Instant::now() + patience);
@@ -118,7 +122,9 @@ impl Session {
 
     fn look_for_deadlock(&self) -> Result<()> {
         let mut state = self.engine.state();
-        let Some(circle) = state.locks.get_mut().deadlock(self.pid) else { return Ok(()) };
+        let Some(circle) = state.locks.get_mut().deadlock(self.pid) else {
+            return Ok(());
+        };
         let lines: Vec<String> = circle
             .iter()
             .map(|(pid, tag, mode, by)| {
@@ -139,7 +145,11 @@ impl Session {
         match pending {
             Pending::Advisory(tag, mode, session) => {
                 self.wait_for(tag, mode).await?;
-                let held = if session { &self.local.session_locks } else { &self.local.transaction_locks };
+                let held = if session {
+                    &self.local.session_locks
+                } else {
+                    &self.local.transaction_locks
+                };
                 held.borrow_mut().push((tag, mode));
                 Ok(())
             }

@@ -9,7 +9,7 @@ use crate::aws::aurora::types::{CastContext, Type, Value};
 /// Comparison operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub enum Compare {
+pub(crate) enum Compare {
     Eq,
     NotEq,
     Lt,
@@ -20,7 +20,7 @@ pub enum Compare {
 
 impl Compare {
     /// Whether an order satisfies the operator.
-    pub fn holds(self, order: std::cmp::Ordering) -> bool {
+    pub(crate) fn holds(self, order: std::cmp::Ordering) -> bool {
         match self {
             Compare::Eq => order.is_eq(),
             Compare::NotEq => order.is_ne(),
@@ -32,7 +32,7 @@ impl Compare {
     }
 
     /// The operator with its sides exchanged.
-    pub fn flipped(self) -> Compare {
+    pub(crate) fn flipped(self) -> Compare {
         match self {
             Compare::Lt => Compare::Gt,
             Compare::LtEq => Compare::GtEq,
@@ -46,7 +46,7 @@ impl Compare {
 /// Arithmetic on numbers of one type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub enum Arith {
+pub(crate) enum Arith {
     Add,
     Sub,
     Mul,
@@ -56,7 +56,7 @@ pub enum Arith {
 
 /// What a subquery is asked.
 #[derive(Clone, Debug)]
-pub enum Ask {
+pub(crate) enum Ask {
     /// EXISTS.
     Exists,
     /// Its only value.
@@ -76,7 +76,7 @@ pub enum Ask {
 
 /// A subquery in an expression.
 #[derive(Clone, Debug)]
-pub struct SubQuery {
+pub(crate) struct SubQuery {
     /// The query; columns of the enclosing row are `Outer`.
     pub query: Query,
     /// The question.
@@ -89,7 +89,7 @@ pub struct SubQuery {
 
 /// A bound expression.
 #[derive(Clone, Debug)]
-pub enum Expr {
+pub(crate) enum Expr {
     /// A constant.
     Const(Value),
     /// Place in the current row.
@@ -150,12 +150,12 @@ pub enum Expr {
 
 impl Expr {
     /// A boolean constant.
-    pub fn bool(b: bool) -> Expr {
+    pub(crate) fn bool(b: bool) -> Expr {
         Expr::Const(Value::Bool(b))
     }
 
     /// Calls `f` on every direct part.
-    pub fn each<'a>(&'a self, f: &mut dyn FnMut(&'a Expr)) {
+    pub(crate) fn each<'a>(&'a self, f: &mut dyn FnMut(&'a Expr)) {
         match self {
             Expr::Const(_)
             | Expr::Column(_)
@@ -205,7 +205,7 @@ impl Expr {
     }
 
     /// Rebuilds the expression with every direct part passed through `f`.
-    pub fn map<E>(self, f: &mut dyn FnMut(Expr) -> Result<Expr, E>) -> Result<Expr, E> {
+    pub(crate) fn map<E>(self, f: &mut dyn FnMut(Expr) -> Result<Expr, E>) -> Result<Expr, E> {
         let mut boxed = |e: Box<Expr>| f(*e).map(Box::new);
         Ok(match self {
             Expr::Cast(a, from, to, m, c) => Expr::Cast(boxed(a)?, from, to, m, c),
@@ -248,7 +248,7 @@ impl Expr {
     }
 
     /// Whether any part satisfies `test`.
-    pub fn any(&self, test: &dyn Fn(&Expr) -> bool) -> bool {
+    pub(crate) fn any(&self, test: &dyn Fn(&Expr) -> bool) -> bool {
         if test(self) {
             return true;
         }
@@ -259,7 +259,7 @@ impl Expr {
 
     /// Lowest and one past the highest place of the current row that it reads; None when it reads none. A subquery
     /// that reads the row counts as reading all of it.
-    pub fn places(&self, out: &mut Vec<usize>) {
+    pub(crate) fn places(&self, out: &mut Vec<usize>) {
         match self {
             Expr::Column(c) => out.push(*c),
             Expr::Sub(s) if s.correlated => out.push(usize::MAX),
@@ -269,7 +269,7 @@ impl Expr {
     }
 
     /// Whether two expressions are the same, structurally.
-    pub fn same_as(&self, other: &Expr) -> bool {
+    pub(crate) fn same_as(&self, other: &Expr) -> bool {
         match (self, other) {
             (Expr::Column(a), Expr::Column(b)) => a == b,
             (Expr::Column(_), _) | (_, Expr::Column(_)) => false,

@@ -1,6 +1,6 @@
 //! From SQL text to plans: parsing, name and type resolution, access paths.
 
-pub mod bind;
-pub mod expr;
-pub mod parse;
-pub mod plan;
+pub(super) mod bind;
+pub(super) mod expr;
+pub(super) mod parse;
+pub(super) mod plan;

@@ -19,7 +19,7 @@ const MARKER: char = '\u{1}';
 
 /// One statement and the text it came from.
 #[derive(Clone, Debug)]
-pub struct Parsed {
+pub(crate) struct Parsed {
     /// The tree.
     pub statement: Statement,
 }
@@ -36,7 +36,7 @@ fn syntax_error(e: &ParserError) -> Box<Error> {
 }
 
 /// Parses a string of statements.
-pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
+pub(crate) fn parse(sql: &str) -> Result<Vec<Parsed>> {
     if sql.contains('\0') {
         return Err(Error::new(
             code::CHARACTER_NOT_IN_REPERTOIRE,
@@ -53,7 +53,10 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
         .with_tokens(tokens)
         .parse_statements()
         .map_err(|e| syntax_error(&e))?;
-    Ok(statements.into_iter().map(|statement| Parsed { statement }).collect())
+    Ok(statements
+        .into_iter()
+        .map(|statement| Parsed { statement })
+        .collect())
 }
 
 fn word(token: &Token, wanted: &str) -> bool {
@@ -61,7 +64,11 @@ fn word(token: &Token, wanted: &str) -> bool {
 }
 
 fn quoted(value: String) -> Token {
-    Token::Word(Word { value, quote_style: Some('"'), keyword: Keyword::NoKeyword })
+    Token::Word(Word {
+        value,
+        quote_style: Some('"'),
+        keyword: Keyword::NoKeyword,
+    })
 }
 
 fn keyword(value: &str) -> Token {
@@ -89,7 +96,12 @@ fn rewrite_locks(tokens: Vec<Token>) -> Vec<Token> {
                 at = after;
                 continue;
             }
-            out.extend([keyword("FOR"), keyword("UPDATE"), keyword("OF"), quoted(format!("{MARKER}{strength}"))]);
+            out.extend([
+                keyword("FOR"),
+                keyword("UPDATE"),
+                keyword("OF"),
+                quoted(format!("{MARKER}{strength}")),
+            ]);
             for table in tables {
                 out.extend([Token::Period, quoted(table)]);
             }
@@ -133,8 +145,14 @@ fn tables_after(tokens: &[Token], from: usize) -> (Vec<String>, usize) {
     }
     loop {
         at = solid(tokens, at + 1);
-        let Some(Token::Word(w)) = tokens.get(at) else { return (tables, at) };
-        tables.push(if w.quote_style.is_some() { w.value.clone() } else { w.value.to_lowercase() });
+        let Some(Token::Word(w)) = tokens.get(at) else {
+            return (tables, at);
+        };
+        tables.push(if w.quote_style.is_some() {
+            w.value.clone()
+        } else {
+            w.value.to_lowercase()
+        });
         at += 1;
         let next = solid(tokens, at);
         if !matches!(tokens.get(next), Some(Token::Comma)) {
@@ -145,13 +163,19 @@ fn tables_after(tokens: &[Token], from: usize) -> (Vec<String>, usize) {
 }
 
 /// Strength and table names of a locking clause. No names means every table.
-pub fn lock_clause(clause: &LockClause) -> (RowLock, Vec<String>) {
+pub(crate) fn lock_clause(clause: &LockClause) -> (RowLock, Vec<String>) {
     let plain = match clause.lock_type {
         LockType::Share => RowLock::Share,
         LockType::Update => RowLock::Update,
     };
-    let Some(of) = &clause.of else { return (plain, Vec::new()) };
-    let mut names: Vec<String> = of.0.iter().filter_map(|p| p.as_ident()).map(|i| i.value.clone()).collect();
+    let Some(of) = &clause.of else {
+        return (plain, Vec::new());
+    };
+    let mut names: Vec<String> =
+        of.0.iter()
+            .filter_map(|p| p.as_ident())
+            .map(|i| i.value.clone())
+            .collect();
     let strength = match names.first().and_then(|n| n.strip_prefix(MARKER)) {
         Some("NO KEY UPDATE") => RowLock::NoKeyUpdate,
         Some("KEY SHARE") => RowLock::KeyShare,

@@ -12,7 +12,7 @@ use crate::aws::aurora::types::{Type, Value};
 
 /// A result column.
 #[derive(Clone, Debug)]
-pub struct Output {
+pub(crate) struct Output {
     /// Name.
     pub name: String,
     /// Type.
@@ -25,7 +25,7 @@ pub struct Output {
 
 /// One ORDER BY item over the output row.
 #[derive(Clone, Debug)]
-pub struct SortKey {
+pub(crate) struct SortKey {
     /// Place in the output row.
     pub at: usize,
     /// DESC.
@@ -36,7 +36,7 @@ pub struct SortKey {
 
 /// Rows in, rows out.
 #[derive(Clone, Debug)]
-pub struct Query {
+pub(crate) struct Query {
     /// Where rows come from.
     pub body: Body,
     /// ORDER BY.
@@ -51,7 +51,7 @@ pub struct Query {
 
 /// The kinds of query.
 #[derive(Clone, Debug)]
-pub enum Body {
+pub(crate) enum Body {
     /// SELECT.
     Select(Box<Select>),
     /// VALUES.
@@ -74,7 +74,7 @@ pub enum Body {
 /// Set operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub enum SetOp {
+pub(crate) enum SetOp {
     Union,
     Except,
     Intersect,
@@ -82,7 +82,7 @@ pub enum SetOp {
 
 /// A SELECT without ORDER BY and LIMIT.
 #[derive(Clone, Debug)]
-pub struct Select {
+pub(crate) struct Select {
     /// FROM.
     pub from: Node,
     /// Places in the flat row.
@@ -105,7 +105,7 @@ pub struct Select {
 
 /// DISTINCT.
 #[derive(Clone, Debug)]
-pub enum Distinct {
+pub(crate) enum Distinct {
     /// Absent.
     No,
     /// Of the visible columns.
@@ -116,7 +116,7 @@ pub enum Distinct {
 
 /// GROUP BY.
 #[derive(Clone, Debug)]
-pub struct Group {
+pub(crate) struct Group {
     /// Keys over the flat row; they become the first places of the grouped row.
     pub keys: Vec<Expr>,
     /// Aggregates; they follow the keys.
@@ -127,7 +127,7 @@ pub struct Group {
 
 /// An aggregate call.
 #[derive(Clone, Debug)]
-pub struct Aggregate {
+pub(crate) struct Aggregate {
     /// Which.
     pub kind: AggregateKind,
     /// Arguments over the flat row.
@@ -147,7 +147,7 @@ pub struct Aggregate {
 /// Aggregate functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub enum AggregateKind {
+pub(crate) enum AggregateKind {
     Count,
     Sum,
     Avg,
@@ -166,7 +166,7 @@ pub enum AggregateKind {
 
 /// A window function call.
 #[derive(Clone, Debug)]
-pub struct Window {
+pub(crate) struct Window {
     /// Which.
     pub kind: WindowKind,
     /// Arguments.
@@ -180,7 +180,7 @@ pub struct Window {
 /// Window functions.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
-pub enum WindowKind {
+pub(crate) enum WindowKind {
     RowNumber,
     Rank,
     DenseRank,
@@ -194,7 +194,7 @@ pub enum WindowKind {
 
 /// FOR UPDATE of one table of FROM.
 #[derive(Clone, Debug)]
-pub struct RowMark {
+pub(crate) struct RowMark {
     /// The scan's number.
     pub scan: usize,
     /// Strength.
@@ -205,7 +205,7 @@ pub struct RowMark {
 
 /// What to do about a lock that someone holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WaitPolicy {
+pub(crate) enum WaitPolicy {
     /// Wait.
     Block,
     /// Fail with 55P03.
@@ -216,7 +216,7 @@ pub enum WaitPolicy {
 
 /// A part of FROM.
 #[derive(Clone, Debug)]
-pub enum Node {
+pub(crate) enum Node {
     /// No FROM: one empty row.
     One,
     /// A table.
@@ -229,7 +229,7 @@ pub enum Node {
 
 /// A table scan.
 #[derive(Clone, Debug)]
-pub struct Scan {
+pub(crate) struct Scan {
     /// The table.
     pub table: Arc<Table>,
     /// Number among the statement's scans of this SELECT, for locks.
@@ -247,7 +247,7 @@ pub struct Scan {
 
 /// How a scan finds rows.
 #[derive(Clone, Debug)]
-pub enum Access {
+pub(crate) enum Access {
     /// Every row.
     Full,
     /// Equal leading columns, then optionally a range on the next.
@@ -274,7 +274,7 @@ pub enum Access {
 
 /// Keys of an `AnyOf` access.
 #[derive(Clone, Debug)]
-pub enum Keys {
+pub(crate) enum Keys {
     /// Elements of one array.
     Array(Expr),
     /// A list of expressions.
@@ -283,7 +283,7 @@ pub enum Keys {
 
 /// A source of rows that is not a table.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub(crate) struct Source {
     /// Which.
     pub kind: SourceKind,
     /// First place in the flat row.
@@ -298,7 +298,7 @@ pub struct Source {
 
 /// Sources of rows.
 #[derive(Clone, Debug)]
-pub enum SourceKind {
+pub(crate) enum SourceKind {
     /// A subquery; it may read the row so far when lateral.
     Query {
         /// The query.
@@ -323,7 +323,7 @@ pub enum SourceKind {
 /// Set-returning functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub enum SetFunction {
+pub(crate) enum SetFunction {
     GenerateSeries,
     JsonArrayElements,
     JsonArrayElementsText,
@@ -336,7 +336,7 @@ pub enum SetFunction {
 
 /// A join.
 #[derive(Clone, Debug)]
-pub struct Join {
+pub(crate) struct Join {
     /// Which.
     pub kind: JoinKind,
     /// Left input, evaluated first.
@@ -358,7 +358,7 @@ pub struct Join {
 /// Kinds of join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub enum JoinKind {
+pub(crate) enum JoinKind {
     Inner,
     Left,
     Full,
@@ -366,7 +366,7 @@ pub enum JoinKind {
 
 /// Rights that a statement needs.
 #[derive(Clone, Debug)]
-pub struct Needed {
+pub(crate) struct Needed {
     /// The relation.
     pub oid: Oid,
     /// Rights on it.
@@ -379,7 +379,7 @@ pub struct Needed {
 
 /// What is materialised before or besides the main query.
 #[derive(Clone, Debug)]
-pub enum Unit {
+pub(crate) enum Unit {
     /// A query whose rows go to a slot. `eager` ones lock rows and must run in the asynchronous part.
     Query {
         /// The slot.
@@ -415,7 +415,7 @@ pub enum Unit {
 
 /// INSERT, UPDATE or DELETE.
 #[derive(Clone, Debug)]
-pub enum Modify {
+pub(crate) enum Modify {
     /// INSERT.
     Insert(Box<Insert>),
     /// UPDATE.
@@ -426,14 +426,14 @@ pub enum Modify {
 
 /// A row security condition on new rows.
 #[derive(Clone, Debug)]
-pub struct WithCheck {
+pub(crate) struct WithCheck {
     /// Condition over the new row.
     pub expr: Expr,
 }
 
 /// INSERT.
 #[derive(Clone, Debug)]
-pub struct Insert {
+pub(crate) struct Insert {
     /// Target.
     pub table: Arc<Table>,
     /// Rows to insert.
@@ -450,7 +450,7 @@ pub struct Insert {
 
 /// ON CONFLICT.
 #[derive(Clone, Debug)]
-pub struct Conflict {
+pub(crate) struct Conflict {
     /// Indexes that arbitrate; empty means all unique ones.
     pub arbiters: Vec<Oid>,
     /// DO UPDATE; None is DO NOTHING.
@@ -459,7 +459,7 @@ pub struct Conflict {
 
 /// ON CONFLICT DO UPDATE, over the existing row followed by the excluded one.
 #[derive(Clone, Debug)]
-pub struct ConflictUpdate {
+pub(crate) struct ConflictUpdate {
     /// Assignments.
     pub set: Vec<(usize, Expr)>,
     /// WHERE.
@@ -472,7 +472,7 @@ pub struct ConflictUpdate {
 
 /// UPDATE.
 #[derive(Clone, Debug)]
-pub struct Update {
+pub(crate) struct Update {
     /// Target; scan number 0 at offset 0 of the select.
     pub table: Arc<Table>,
     /// Target and FROM with all conditions; its output is not used.
@@ -487,7 +487,7 @@ pub struct Update {
 
 /// DELETE.
 #[derive(Clone, Debug)]
-pub struct Delete {
+pub(crate) struct Delete {
     /// Target; scan number 0 at offset 0 of the select.
     pub table: Arc<Table>,
     /// Target and USING with all conditions.
@@ -498,7 +498,7 @@ pub struct Delete {
 
 /// RETURNING.
 #[derive(Clone, Debug)]
-pub struct Returning {
+pub(crate) struct Returning {
     /// Expressions.
     pub exprs: Vec<Expr>,
     /// Their description.
@@ -507,7 +507,7 @@ pub struct Returning {
 
 /// A planned statement.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// CTEs and locking subqueries, in dependency order.
     pub units: Vec<Unit>,
     /// Number of slots.
@@ -528,7 +528,7 @@ pub struct Plan {
 
 /// The main part of a plan.
 #[derive(Clone, Debug)]
-pub enum Main {
+pub(crate) enum Main {
     /// A query.
     Query(Query),
     /// A modification.
@@ -536,4 +536,4 @@ pub enum Main {
 }
 
 /// A constant NULL.
-pub const NULL: Expr = Expr::Const(Value::Null);
+pub(crate) const NULL: Expr = Expr::Const(Value::Null);

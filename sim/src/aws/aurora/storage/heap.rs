@@ -13,15 +13,15 @@ use crate::aws::aurora::txn::{Cid, Xid};
 use crate::aws::aurora::types::Value;
 
 /// Names a heap; a table gets a new one when it is truncated or rewritten.
-pub type HeapId = u64;
+pub(crate) type HeapId = u64;
 /// Names a tuple version within its heap. 0 is none.
-pub type Tid = u64;
+pub(crate) type Tid = u64;
 /// The values of one version, shared by whoever reads them.
-pub type Row = Arc<[Value]>;
+pub(crate) type Row = Arc<[Value]>;
 
 /// Strength of a row lock, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RowLock {
+pub(crate) enum RowLock {
     /// FOR KEY SHARE: foreign-key checks.
     KeyShare,
     /// FOR SHARE.
@@ -34,7 +34,7 @@ pub enum RowLock {
 
 impl RowLock {
     /// Whether two transactions cannot hold these at once.
-    pub fn conflicts(self, other: RowLock) -> bool {
+    pub(crate) fn conflicts(self, other: RowLock) -> bool {
         use RowLock::{KeyShare, NoKeyUpdate, Share, Update};
         match (self, other) {
             (Update, _) | (_, Update) => true,
@@ -47,7 +47,7 @@ impl RowLock {
 
 /// One version of a row.
 #[derive(Debug)]
-pub struct Tuple {
+pub(crate) struct Tuple {
     /// Who wrote it.
     pub xmin: Xid,
     /// In which command of that transaction.
@@ -68,7 +68,7 @@ pub struct Tuple {
 
 /// All versions of one table's rows, and its indexes.
 #[derive(Debug, Default)]
-pub struct Heap {
+pub(crate) struct Heap {
     tuples: BTreeMap<Tid, Tuple>,
     last: Tid,
     /// Indexes by oid.
@@ -77,7 +77,7 @@ pub struct Heap {
 
 impl Heap {
     /// Appends a version.
-    pub fn insert(&mut self, row: Row, xmin: Xid, cmin: Cid) -> Tid {
+    pub(crate) fn insert(&mut self, row: Row, xmin: Xid, cmin: Cid) -> Tid {
         self.last += 1;
         let tuple = Tuple {
             xmin,
@@ -94,27 +94,27 @@ impl Heap {
     }
 
     /// A version, unless vacuum took it.
-    pub fn get(&self, tid: Tid) -> Option<&Tuple> {
+    pub(crate) fn get(&self, tid: Tid) -> Option<&Tuple> {
         self.tuples.get(&tid)
     }
 
     /// The same, to change.
-    pub fn get_mut(&mut self, tid: Tid) -> Option<&mut Tuple> {
+    pub(crate) fn get_mut(&mut self, tid: Tid) -> Option<&mut Tuple> {
         self.tuples.get_mut(&tid)
     }
 
     /// Removes a version; its index entries go first.
-    pub fn remove(&mut self, tid: Tid) -> Option<Tuple> {
+    pub(crate) fn remove(&mut self, tid: Tid) -> Option<Tuple> {
         self.tuples.remove(&tid)
     }
 
     /// All versions in the order written.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (Tid, &Tuple)> {
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (Tid, &Tuple)> {
         self.tuples.iter().map(|(tid, t)| (*tid, t))
     }
 
     /// Number of versions.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.tuples.len()
     }
 }

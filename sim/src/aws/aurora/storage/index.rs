@@ -13,7 +13,7 @@ use crate::aws::aurora::types::{Value, compare};
 
 /// An entry, or (with an edge) a place just before or after every entry that starts with the same values.
 #[derive(Clone, Debug)]
-pub struct IndexKey {
+pub(crate) struct IndexKey {
     values: Box<[Value]>,
     tid: Tid,
     edge: i8,
@@ -21,7 +21,11 @@ pub struct IndexKey {
 
 impl IndexKey {
     fn edge(values: &[Value], edge: i8) -> IndexKey {
-        IndexKey { values: values.into(), tid: 0, edge }
+        IndexKey {
+            values: values.into(),
+            tid: 0,
+            edge,
+        }
     }
 }
 
@@ -56,11 +60,11 @@ impl Ord for IndexKey {
 }
 
 /// One end of a range over an index: values, and whether they belong to it.
-pub type End<'a> = Option<(&'a [Value], bool)>;
+pub(crate) type End<'a> = Option<(&'a [Value], bool)>;
 
 /// The entries of one index, and how a row's key is made.
 #[derive(Debug)]
-pub struct Index {
+pub(crate) struct Index {
     /// Key columns.
     pub parts: Vec<KeyPart>,
     /// WHERE of a partial index.
@@ -70,27 +74,37 @@ pub struct Index {
 
 impl Index {
     /// An empty index.
-    pub fn new(parts: Vec<KeyPart>, predicate: Option<Expr>) -> Index {
-        Index { parts, predicate, entries: BTreeSet::new() }
+    pub(crate) fn new(parts: Vec<KeyPart>, predicate: Option<Expr>) -> Index {
+        Index {
+            parts,
+            predicate,
+            entries: BTreeSet::new(),
+        }
     }
 
     /// Adds the entry of a version.
-    pub fn insert(&mut self, values: Box<[Value]>, tid: Tid) {
+    pub(crate) fn insert(&mut self, values: Box<[Value]>, tid: Tid) {
         self.entries.insert(IndexKey { values, tid, edge: 0 });
     }
 
     /// Removes the entry of a version.
-    pub fn remove(&mut self, values: Box<[Value]>, tid: Tid) {
+    pub(crate) fn remove(&mut self, values: Box<[Value]>, tid: Tid) {
         self.entries.remove(&IndexKey { values, tid, edge: 0 });
     }
 
     /// Versions whose key starts with `prefix`, in key order.
-    pub fn equal<'a>(&'a self, prefix: &[Value]) -> impl DoubleEndedIterator<Item = Tid> + use<'a> {
-        self.entries.range(IndexKey::edge(prefix, -1)..IndexKey::edge(prefix, 1)).map(|k| k.tid)
+    pub(crate) fn equal<'a>(&'a self, prefix: &[Value]) -> impl DoubleEndedIterator<Item = Tid> + use<'a> {
+        self.entries
+            .range(IndexKey::edge(prefix, -1)..IndexKey::edge(prefix, 1))
+            .map(|k| k.tid)
     }
 
     /// Versions between two ends, in key order. An end's values may be a prefix of the key.
-    pub fn range<'a>(&'a self, low: End<'_>, high: End<'_>) -> Box<dyn DoubleEndedIterator<Item = Tid> + 'a> {
+    pub(crate) fn range<'a>(
+        &'a self,
+        low: End<'_>,
+        high: End<'_>,
+    ) -> Box<dyn DoubleEndedIterator<Item = Tid> + 'a> {
         let low = low.map(|(v, inclusive)| IndexKey::edge(v, if inclusive { -1 } else { 1 }));
         let high = high.map(|(v, inclusive)| IndexKey::edge(v, if inclusive { 1 } else { -1 }));
         if let (Some(l), Some(h)) = (&low, &high)

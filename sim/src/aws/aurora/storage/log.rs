@@ -12,11 +12,11 @@ use crate::aws::aurora::catalog::{Catalog, Oid};
 use crate::aws::aurora::txn::Xid;
 
 /// Byte position in the log.
-pub type Lsn = u64;
+pub(crate) type Lsn = u64;
 
 /// One change inside a transaction.
 #[derive(Clone, Debug)]
-pub enum Change {
+pub(crate) enum Change {
     /// A version was appended.
     Insert {
         /// Heap.
@@ -48,7 +48,7 @@ impl Change {
 
 /// What one committed transaction did.
 #[derive(Clone, Debug)]
-pub struct Record {
+pub(crate) struct Record {
     /// Position just after this record.
     pub lsn: Lsn,
     /// The transaction.
@@ -65,7 +65,7 @@ pub struct Record {
 
 /// Committed records, oldest first.
 #[derive(Debug, Default)]
-pub struct Log {
+pub(crate) struct Log {
     records: VecDeque<Arc<Record>>,
     end: Lsn,
     /// Nothing is kept while nobody reads: a lone writer must not grow with its history.
@@ -74,17 +74,21 @@ pub struct Log {
 
 impl Log {
     /// A log that keeps its records for readers, or only counts bytes.
-    pub fn new(kept: bool) -> Log {
-        Log { records: VecDeque::new(), end: 0x0100_0000, kept }
+    pub(crate) fn new(kept: bool) -> Log {
+        Log {
+            records: VecDeque::new(),
+            end: 0x0100_0000,
+            kept,
+        }
     }
 
     /// The position after the last record.
-    pub fn end(&self) -> Lsn {
+    pub(crate) fn end(&self) -> Lsn {
         self.end
     }
 
     /// Appends a committed transaction and returns its LSN.
-    pub fn append(&mut self, mut record: Record) -> Lsn {
+    pub(crate) fn append(&mut self, mut record: Record) -> Lsn {
         self.end += 34 + record.changes.iter().map(Change::size).sum::<u64>();
         self.end += 24 * record.sequences.len() as u64 + if record.catalog.is_some() { 512 } else { 0 };
         record.lsn = self.end;
@@ -95,13 +99,13 @@ impl Log {
     }
 
     /// Records after a position.
-    pub fn after(&self, lsn: Lsn) -> impl Iterator<Item = &Arc<Record>> {
+    pub(crate) fn after(&self, lsn: Lsn) -> impl Iterator<Item = &Arc<Record>> {
         let from = self.records.partition_point(|r| r.lsn <= lsn);
         self.records.range(from..)
     }
 
     /// Forgets what every reader has.
-    pub fn truncate(&mut self, upto: Lsn) {
+    pub(crate) fn truncate(&mut self, upto: Lsn) {
         while self.records.front().is_some_and(|r| r.lsn <= upto) {
             self.records.pop_front();
         }

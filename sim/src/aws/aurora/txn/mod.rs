@@ -4,20 +4,20 @@
 //! and its deleter did not. Savepoints are subtransactions with ids of their own, so that rolling one back is marking
 //! its id aborted.
 
-pub mod ssi;
+pub(super) mod ssi;
 
 use super::storage::Tuple;
 
 /// Transaction (or subtransaction) id. 0 is none.
-pub type Xid = u64;
+pub(super) type Xid = u64;
 /// Command number within a transaction.
-pub type Cid = u32;
+pub(super) type Cid = u32;
 /// Number of a commit, in the order in which they happened.
-pub type Csn = u64;
+pub(super) type Csn = u64;
 
 /// What became of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(super) enum Outcome {
     /// Still running.
     InProgress,
     /// Undone.
@@ -31,7 +31,7 @@ const ABORTED: u64 = u64::MAX;
 
 /// Outcomes of all transactions.
 #[derive(Debug)]
-pub struct Clog {
+pub(super) struct Clog {
     states: Vec<u64>,
     /// Commits so far.
     pub csn: Csn,
@@ -40,27 +40,30 @@ pub struct Clog {
 impl Default for Clog {
     fn default() -> Self {
         // Ids 0..3 are reserved as in PostgreSQL; 1 is the bootstrap transaction, committed before everything.
-        Clog { states: vec![ABORTED, 1, 1], csn: 1 }
+        Clog {
+            states: vec![ABORTED, 1, 1],
+            csn: 1,
+        }
     }
 }
 
 impl Clog {
     /// The bootstrap transaction, visible to everyone.
-    pub const BOOTSTRAP: Xid = 1;
+    pub(super) const BOOTSTRAP: Xid = 1;
 
     /// A new id, in progress.
-    pub fn begin(&mut self) -> Xid {
+    pub(super) fn begin(&mut self) -> Xid {
         self.states.push(IN_PROGRESS);
         self.states.len() as Xid - 1
     }
 
     /// The id that the next transaction will get.
-    pub fn next_xid(&self) -> Xid {
+    pub(super) fn next_xid(&self) -> Xid {
         self.states.len() as Xid
     }
 
     /// What became of a transaction.
-    pub fn outcome(&self, xid: Xid) -> Outcome {
+    pub(super) fn outcome(&self, xid: Xid) -> Outcome {
         match self.states.get(xid as usize) {
             Some(&IN_PROGRESS) => Outcome::InProgress,
             Some(&ABORTED) | None => Outcome::Aborted,
@@ -69,7 +72,7 @@ impl Clog {
     }
 
     /// Commits all ids of one transaction at once and returns its place.
-    pub fn commit(&mut self, xids: &[Xid]) -> Csn {
+    pub(super) fn commit(&mut self, xids: &[Xid]) -> Csn {
         self.csn += 1;
         for xid in xids {
             if let Some(state) = self.states.get_mut(*xid as usize)
@@ -82,7 +85,7 @@ impl Clog {
     }
 
     /// Aborts ids.
-    pub fn abort(&mut self, xids: &[Xid]) {
+    pub(super) fn abort(&mut self, xids: &[Xid]) {
         for xid in xids {
             if let Some(state) = self.states.get_mut(*xid as usize)
                 && *state == IN_PROGRESS
@@ -93,14 +96,14 @@ impl Clog {
     }
 
     /// Whether the id belongs to a running transaction.
-    pub fn running(&self, xid: Xid) -> bool {
+    pub(super) fn running(&self, xid: Xid) -> bool {
         self.outcome(xid) == Outcome::InProgress
     }
 }
 
 /// What one statement can see: commits up to `csn`, and its own transaction's work of earlier commands.
 #[derive(Clone, Debug)]
-pub struct View {
+pub(super) struct View {
     /// Commits up to and including this one.
     pub csn: Csn,
     /// Own ids, oldest first.
@@ -111,17 +114,17 @@ pub struct View {
 
 impl View {
     /// Whether an id is the transaction's own.
-    pub fn mine(&self, xid: Xid) -> bool {
+    pub(super) fn mine(&self, xid: Xid) -> bool {
         self.xids.contains(&xid)
     }
 
     /// Whether a transaction's commit is inside the snapshot.
-    pub fn saw(&self, xid: Xid, clog: &Clog) -> bool {
+    pub(super) fn saw(&self, xid: Xid, clog: &Clog) -> bool {
         matches!(clog.outcome(xid), Outcome::Committed(csn) if csn <= self.csn)
     }
 
     /// Whether a version is visible.
-    pub fn sees(&self, tuple: &Tuple, clog: &Clog) -> bool {
+    pub(super) fn sees(&self, tuple: &Tuple, clog: &Clog) -> bool {
         match clog.outcome(tuple.xmin) {
             Outcome::Committed(csn) => {
                 if csn > self.csn {

@@ -14,13 +14,13 @@ use crate::aws::aurora::storage::{HeapId, Tid, Tuple};
 use crate::aws::aurora::types::{Value, compare};
 
 /// A serializable transaction's handle.
-pub type SxId = u64;
+pub(crate) type SxId = u64;
 /// One end of a key range: values, a prefix of the key, and whether they belong to it.
-pub type Edge = (Vec<Value>, bool);
+pub(crate) type Edge = (Vec<Value>, bool);
 
 /// What was read.
 #[derive(Clone, Debug)]
-pub enum Read {
+pub(crate) enum Read {
     /// A whole heap.
     Heap(HeapId),
     /// A key range of an index.
@@ -46,7 +46,7 @@ struct Sx {
 
 /// Bookkeeping of all serializable transactions that still matter.
 #[derive(Debug, Default)]
-pub struct Ssi {
+pub(crate) struct Ssi {
     all: BTreeMap<SxId, Sx>,
     writers: BTreeMap<Xid, SxId>,
     next: SxId,
@@ -76,19 +76,25 @@ fn within(key: &[Value], low: &Edge, high: &Edge) -> bool {
 
 impl Ssi {
     /// Starts a transaction with this snapshot.
-    pub fn begin(&mut self, snapshot: Csn) -> SxId {
+    pub(crate) fn begin(&mut self, snapshot: Csn) -> SxId {
         self.next += 1;
-        self.all.insert(self.next, Sx { snapshot, ..Sx::default() });
+        self.all.insert(
+            self.next,
+            Sx {
+                snapshot,
+                ..Sx::default()
+            },
+        );
         self.next
     }
 
     /// Ties an id to its transaction, so that readers of its versions can tell whose they are.
-    pub fn owns(&mut self, sx: SxId, xid: Xid) {
+    pub(crate) fn owns(&mut self, sx: SxId, xid: Xid) {
         self.writers.insert(xid, sx);
     }
 
     /// Marks something as read.
-    pub fn read(&mut self, sx: SxId, read: Read) {
+    pub(crate) fn read(&mut self, sx: SxId, read: Read) {
         let Some(me) = self.all.get_mut(&sx) else { return };
         match read {
             Read::Heap(heap) => _ = me.heaps.insert(heap),
@@ -99,7 +105,7 @@ impl Ssi {
     }
 
     /// A version met while reading: if a concurrent transaction made or ended it, this one reads the past.
-    pub fn saw(&mut self, sx: SxId, t: &Tuple, view: &View, clog: &Clog) -> Result<()> {
+    pub(crate) fn saw(&mut self, sx: SxId, t: &Tuple, view: &View, clog: &Clog) -> Result<()> {
         for xid in [t.xmin, t.xmax] {
             if xid == 0 || view.mine(xid) {
                 continue;
@@ -117,25 +123,36 @@ impl Ssi {
     }
 
     /// A write into a heap meets those who read all of it.
-    pub fn wrote_heap(&mut self, sx: Option<SxId>, heap: HeapId) -> Result<()> {
+    pub(crate) fn wrote_heap(&mut self, sx: Option<SxId>, heap: HeapId) -> Result<()> {
         self.wrote(sx, |reader| reader.heaps.contains(&heap))
     }
 
     /// A write of a tuple meets those who read it.
-    pub fn wrote_tuple(&mut self, sx: Option<SxId>, heap: HeapId, tid: Tid) -> Result<()> {
+    pub(crate) fn wrote_tuple(&mut self, sx: Option<SxId>, heap: HeapId, tid: Tid) -> Result<()> {
         self.wrote(sx, |reader| reader.tuples.contains(&(heap, tid)))
     }
 
     /// A key entering or leaving an index meets those who read a range around it.
-    pub fn wrote_key(&mut self, sx: Option<SxId>, heap: HeapId, index: Oid, key: &[Value]) -> Result<()> {
+    pub(crate) fn wrote_key(
+        &mut self,
+        sx: Option<SxId>,
+        heap: HeapId,
+        index: Oid,
+        key: &[Value],
+    ) -> Result<()> {
         self.wrote(sx, |reader| {
-            reader.ranges.iter().any(|(h, i, low, high)| *h == heap && *i == index && within(key, low, high))
+            reader
+                .ranges
+                .iter()
+                .any(|(h, i, low, high)| *h == heap && *i == index && within(key, low, high))
         })
     }
 
     fn wrote(&mut self, sx: Option<SxId>, reads: impl Fn(&Sx) -> bool) -> Result<()> {
         let Some(sx) = sx else { return Ok(()) };
-        let Some(me) = self.all.get_mut(&sx) else { return Ok(()) };
+        let Some(me) = self.all.get_mut(&sx) else {
+            return Ok(());
+        };
         me.wrote = true;
         let snapshot = me.snapshot;
         let readers: Vec<SxId> = self
@@ -171,10 +188,16 @@ impl Ssi {
         }
         // The reader as pivot: third -> reader -> writer, writer committed first.
         if let Some(w) = self.all.get(&writer).and_then(|w| w.committed) {
-            let thirds: Vec<SxId> = self.all.get(&reader).map(|r| r.within.iter().copied().collect()).unwrap_or_default();
+            let thirds: Vec<SxId> = self
+                .all
+                .get(&reader)
+                .map(|r| r.within.iter().copied().collect())
+                .unwrap_or_default();
             for third in thirds {
                 let later = self.all.get(&third).is_some_and(|t| {
-                    !t.doomed && t.committed.is_none_or(|c| c > w) && (t.wrote || t.snapshot >= w || t.committed.is_none())
+                    !t.doomed
+                        && t.committed.is_none_or(|c| c > w)
+                        && (t.wrote || t.snapshot >= w || t.committed.is_none())
                 });
                 if later {
                     return self.kill(reader, third, actor);
@@ -186,8 +209,14 @@ impl Ssi {
 
     /// Whether `third` committed before both others.
     fn first(&self, third: SxId, pivot: SxId, reader: SxId) -> bool {
-        let Some(c) = self.all.get(&third).and_then(|t| t.committed) else { return false };
-        let after = |id: SxId| self.all.get(&id).is_some_and(|s| s.committed.is_none_or(|o| o >= c));
+        let Some(c) = self.all.get(&third).and_then(|t| t.committed) else {
+            return false;
+        };
+        let after = |id: SxId| {
+            self.all
+                .get(&id)
+                .is_some_and(|s| s.committed.is_none_or(|o| o >= c))
+        };
         after(pivot) && after(reader)
     }
 
@@ -213,8 +242,10 @@ impl Ssi {
     }
 
     /// Before a commit: fails if this one is doomed; dooms a pivot that this commit makes dangerous.
-    pub fn precommit(&mut self, sx: SxId) -> Result<()> {
-        let Some(me) = self.all.get(&sx) else { return Ok(()) };
+    pub(crate) fn precommit(&mut self, sx: SxId) -> Result<()> {
+        let Some(me) = self.all.get(&sx) else {
+            return Ok(());
+        };
         if me.doomed {
             return Err(failure("identification as a pivot, during commit attempt"));
         }
@@ -226,7 +257,11 @@ impl Ssi {
                 continue;
             }
             let far = n.within.iter().any(|f| {
-                *f == sx || self.all.get(f).is_some_and(|f| f.committed.is_none() && !f.doomed)
+                *f == sx
+                    || self
+                        .all
+                        .get(f)
+                        .is_some_and(|f| f.committed.is_none() && !f.doomed)
             });
             if far && let Some(n) = self.all.get_mut(&near) {
                 n.doomed = true;
@@ -236,7 +271,7 @@ impl Ssi {
     }
 
     /// After a commit.
-    pub fn committed(&mut self, sx: SxId, csn: Csn) {
+    pub(crate) fn committed(&mut self, sx: SxId, csn: Csn) {
         if let Some(me) = self.all.get_mut(&sx) {
             me.committed = Some(csn);
         }
@@ -244,7 +279,7 @@ impl Ssi {
     }
 
     /// After an abort: its edges never were.
-    pub fn aborted(&mut self, sx: SxId) {
+    pub(crate) fn aborted(&mut self, sx: SxId) {
         self.all.remove(&sx);
         self.writers.retain(|_, owner| *owner != sx);
         for other in self.all.values_mut() {
@@ -256,7 +291,12 @@ impl Ssi {
 
     /// Drops committed transactions that nobody running is concurrent with.
     fn forget(&mut self) {
-        let oldest = self.all.values().filter(|s| s.committed.is_none()).map(|s| s.snapshot).min();
+        let oldest = self
+            .all
+            .values()
+            .filter(|s| s.committed.is_none())
+            .map(|s| s.snapshot)
+            .min();
         let gone: Vec<SxId> = self
             .all
             .iter()

@@ -5,7 +5,7 @@ use crate::aws::aurora::error::{Error, Result, code, unsupported};
 
 /// A one-dimensional array, numbered from 1.
 #[derive(Clone, Debug)]
-pub struct Array {
+pub(crate) struct Array {
     /// Type of the elements.
     pub elem: Type,
     /// The elements.
@@ -13,10 +13,13 @@ pub struct Array {
 }
 
 /// Parses `{a,"b c",NULL}`.
-pub fn parse(input: &str, elem: Type, typmod: i32, now: i64) -> Result<Array> {
+pub(crate) fn parse(input: &str, elem: Type, typmod: i32, now: i64) -> Result<Array> {
     let bad = |why: &str| {
-        Error::new(code::INVALID_TEXT_REPRESENTATION, format!("malformed array literal: \"{input}\""))
-            .detail(why.to_string())
+        Error::new(
+            code::INVALID_TEXT_REPRESENTATION,
+            format!("malformed array literal: \"{input}\""),
+        )
+        .detail(why.to_string())
     };
     let s = input.trim();
     if s.starts_with('[') {
@@ -81,7 +84,7 @@ pub fn parse(input: &str, elem: Type, typmod: i32, now: i64) -> Result<Array> {
 
 impl Array {
     /// The text form.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut out = String::from("{");
         for (i, item) in self.items.iter().enumerate() {
             if i > 0 {

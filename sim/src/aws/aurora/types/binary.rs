@@ -21,13 +21,19 @@ fn exact<const N: usize>(bytes: &[u8], ty: Type) -> Result<[u8; N]> {
 fn utf8(bytes: &[u8]) -> Result<Arc<str>> {
     match std::str::from_utf8(bytes) {
         Ok(s) if !s.contains('\0') => Ok(Arc::from(s)),
-        Ok(_) => fail(code::CHARACTER_NOT_IN_REPERTOIRE, "invalid byte sequence for encoding \"UTF8\": 0x00"),
-        Err(_) => fail(code::CHARACTER_NOT_IN_REPERTOIRE, "invalid byte sequence for encoding \"UTF8\""),
+        Ok(_) => fail(
+            code::CHARACTER_NOT_IN_REPERTOIRE,
+            "invalid byte sequence for encoding \"UTF8\": 0x00",
+        ),
+        Err(_) => fail(
+            code::CHARACTER_NOT_IN_REPERTOIRE,
+            "invalid byte sequence for encoding \"UTF8\"",
+        ),
     }
 }
 
 /// Reads a value of a type from its binary form.
-pub fn decode(bytes: &[u8], ty: Type) -> Result<Value> {
+pub(crate) fn decode(bytes: &[u8], ty: Type) -> Result<Value> {
     if let Some(elem) = ty.elem() {
         return decode_array(bytes, ty, elem);
     }
@@ -52,7 +58,11 @@ pub fn decode(bytes: &[u8], ty: Type) -> Result<Value> {
             let mut b: &[u8] = &exact::<16>(bytes, ty)?;
             let micros = b.get_i64();
             let days = b.get_i32();
-            Value::Interval(Interval { micros, days, months: b.get_i32() })
+            Value::Interval(Interval {
+                micros,
+                days,
+                months: b.get_i32(),
+            })
         }
         Type::Bytea => Value::Bytea(bytes.into()),
         Type::Json => {
@@ -62,7 +72,12 @@ pub fn decode(bytes: &[u8], ty: Type) -> Result<Value> {
         }
         Type::Jsonb => match bytes.split_first() {
             Some((1, text)) => Value::Jsonb(Arc::new(Json::parse(&utf8(text)?)?)),
-            _ => return fail(code::INVALID_BINARY_REPRESENTATION, "unsupported jsonb version number"),
+            _ => {
+                return fail(
+                    code::INVALID_BINARY_REPRESENTATION,
+                    "unsupported jsonb version number",
+                );
+            }
         },
         _ => return unsupported(format_args!("binary input of type {}", ty.name())),
     })
@@ -81,7 +96,12 @@ fn decode_numeric(bytes: &[u8]) -> Result<Value> {
     }
     let digits: Vec<i16> = (0..count).map(|_| b.get_i16()).collect();
     match sign {
-        0 | 0x4000 => Ok(Value::Numeric(Numeric::from_wire(&digits, weight, sign != 0, scale)?)),
+        0 | 0x4000 => Ok(Value::Numeric(Numeric::from_wire(
+            &digits,
+            weight,
+            sign != 0,
+            scale,
+        )?)),
         _ => unsupported("numeric NaN or infinity"),
     }
 }
@@ -95,10 +115,16 @@ fn decode_array(bytes: &[u8], ty: Type, elem: Type) -> Result<Value> {
     // A driver may name a compatible element type (text for varchar); anything else would be misread.
     let stated = Type::from_oid(oid).unwrap_or(elem);
     if stated != elem && !(stated.is_string() && elem.is_string()) {
-        return fail(code::DATATYPE_MISMATCH, format!("wrong element type in array of {}", elem.name()));
+        return fail(
+            code::DATATYPE_MISMATCH,
+            format!("wrong element type in array of {}", elem.name()),
+        );
     }
     if dimensions == 0 {
-        return Ok(Value::Array(Arc::new(Array { elem, items: Vec::new() })));
+        return Ok(Value::Array(Arc::new(Array {
+            elem,
+            items: Vec::new(),
+        })));
     }
     if dimensions != 1 {
         return unsupported("a multidimensional array");
@@ -129,7 +155,7 @@ fn decode_array(bytes: &[u8], ty: Type, elem: Type) -> Result<Value> {
 }
 
 /// Appends a value's binary form. NULL appends nothing: its length is written by the caller.
-pub fn encode(value: &Value, ty: Type, out: &mut BytesMut) -> Result<()> {
+pub(crate) fn encode(value: &Value, ty: Type, out: &mut BytesMut) -> Result<()> {
     match value {
         Value::Null => {}
         Value::Bool(b) => out.put_u8(u8::from(*b)),

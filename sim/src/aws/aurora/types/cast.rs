@@ -7,7 +7,7 @@ use crate::aws::aurora::error::{Error, Result, code, fail};
 
 /// Who asks for a cast; each allows what the one before does, and more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum CastContext {
+pub(crate) enum CastContext {
     /// An operator's or function's argument.
     Implicit,
     /// A value stored in a column.
@@ -17,7 +17,7 @@ pub enum CastContext {
 }
 
 /// Whether PostgreSQL has a cast between the types in this context.
-pub fn castable(from: Type, to: Type, context: CastContext) -> bool {
+pub(crate) fn castable(from: Type, to: Type, context: CastContext) -> bool {
     use CastContext::{Assignment, Explicit};
     if from == to || from == Type::Unknown {
         return true;
@@ -33,7 +33,11 @@ pub fn castable(from: Type, to: Type, context: CastContext) -> bool {
     }
     let needs = match (from, to) {
         (f, t) if f.is_string() && t.is_string() => {
-            if t == Type::Char || t == Type::Name { Assignment } else { CastContext::Implicit }
+            if t == Type::Char || t == Type::Name {
+                Assignment
+            } else {
+                CastContext::Implicit
+            }
         }
         (Type::Int2 | Type::Int4 | Type::Int8, t) if t.is_oid() => CastContext::Implicit,
         (f, Type::Int4 | Type::Int8) if f.is_oid() => Assignment,
@@ -41,9 +45,8 @@ pub fn castable(from: Type, to: Type, context: CastContext) -> bool {
         (Type::Date, Type::Timestamp | Type::Timestamptz) | (Type::Timestamp, Type::Timestamptz) => {
             CastContext::Implicit
         }
-        (Type::Timestamptz, Type::Timestamp | Type::Date | Type::Time) | (Type::Timestamp, Type::Date | Type::Time) => {
-            Assignment
-        }
+        (Type::Timestamptz, Type::Timestamp | Type::Date | Type::Time)
+        | (Type::Timestamp, Type::Date | Type::Time) => Assignment,
         (Type::Time, Type::Interval) => CastContext::Implicit,
         (Type::Interval, Type::Time) => Assignment,
         (Type::Bool, Type::Int4) | (Type::Int4, Type::Bool) => Explicit,
@@ -57,7 +60,10 @@ pub fn castable(from: Type, to: Type, context: CastContext) -> bool {
 }
 
 fn out_of_range(ty: Type) -> Box<Error> {
-    Error::new(code::NUMERIC_VALUE_OUT_OF_RANGE, format!("{} out of range", ty.name()))
+    Error::new(
+        code::NUMERIC_VALUE_OUT_OF_RANGE,
+        format!("{} out of range", ty.name()),
+    )
 }
 
 fn integer(v: i128, ty: Type) -> Result<Value> {
@@ -66,7 +72,9 @@ fn integer(v: i128, ty: Type) -> Result<Value> {
         Type::Int4 => Value::Int4(i32::try_from(v).map_err(|_| out_of_range(ty))?),
         Type::Int8 => Value::Int8(i64::try_from(v).map_err(|_| out_of_range(ty))?),
         _ => {
-            let wide = u32::try_from(v).ok().or_else(|| i32::try_from(v).ok().map(|n| n as u32));
+            let wide = u32::try_from(v)
+                .ok()
+                .or_else(|| i32::try_from(v).ok().map(|n| n as u32));
             Value::Oid(wide.ok_or_else(|| Error::new(code::NUMERIC_VALUE_OUT_OF_RANGE, "OID out of range"))?)
         }
     })
@@ -104,20 +112,39 @@ fn number(value: &Value, to: Type) -> Result<Value> {
 }
 
 /// Converts a value. The binder has checked that the cast exists.
-pub fn cast(value: Value, from: Type, to: Type, typmod: i32, context: CastContext, now: i64) -> Result<Value> {
+pub(crate) fn cast(
+    value: Value,
+    from: Type,
+    to: Type,
+    typmod: i32,
+    context: CastContext,
+    now: i64,
+) -> Result<Value> {
     if value.is_null() {
         return Ok(value);
     }
     let converted = match (&value, to) {
         (Value::Array(a), t) if t.elem().is_some() => {
             let elem = t.elem().unwrap_or(a.elem);
-            let items = a.items.iter().map(|i| cast(i.clone(), a.elem, elem, typmod, context, now));
-            return Ok(Value::Array(Arc::new(Array { elem, items: items.collect::<Result<_>>()? })));
+            let items = a
+                .items
+                .iter()
+                .map(|i| cast(i.clone(), a.elem, elem, typmod, context, now));
+            return Ok(Value::Array(Arc::new(Array {
+                elem,
+                items: items.collect::<Result<_>>()?,
+            })));
         }
         (Value::Text(s), t) if t.is_string() => {
-            if from == Type::Bpchar && to != Type::Bpchar { Value::text(s.trim_end_matches(' ')) } else { value }
+            if from == Type::Bpchar && to != Type::Bpchar {
+                Value::text(s.trim_end_matches(' '))
+            } else {
+                value
+            }
         }
-        (Value::Text(s), _) => return decode_text(s, to, typmod, now).and_then(|v| apply_typmod(v, to, typmod, context)),
+        (Value::Text(s), _) => {
+            return decode_text(s, to, typmod, now).and_then(|v| apply_typmod(v, to, typmod, context));
+        }
         (Value::Bool(b), t) if t.is_string() => Value::text(if *b { "true" } else { "false" }),
         (Value::Bool(b), Type::Int4) => Value::Int4(i32::from(*b)),
         (Value::Int4(n), Type::Bool) => Value::Bool(*n != 0),
@@ -125,9 +152,14 @@ pub fn cast(value: Value, from: Type, to: Type, typmod: i32, context: CastContex
         (Value::Date(d), Type::Timestamptz) => Value::Timestamptz(i64::from(*d) * USECS_PER_DAY),
         (Value::Timestamp(t), Type::Timestamptz) => Value::Timestamptz(*t),
         (Value::Timestamptz(t), Type::Timestamp) => Value::Timestamp(*t),
-        (Value::Timestamptz(t) | Value::Timestamp(t), Type::Date) => Value::Date(t.div_euclid(USECS_PER_DAY) as i32),
+        (Value::Timestamptz(t) | Value::Timestamp(t), Type::Date) => {
+            Value::Date(t.div_euclid(USECS_PER_DAY) as i32)
+        }
         (Value::Timestamptz(t) | Value::Timestamp(t), Type::Time) => Value::Time(t.rem_euclid(USECS_PER_DAY)),
-        (Value::Time(t), Type::Interval) => Value::Interval(super::Interval { micros: *t, ..Default::default() }),
+        (Value::Time(t), Type::Interval) => Value::Interval(super::Interval {
+            micros: *t,
+            ..Default::default()
+        }),
         (Value::Interval(i), Type::Time) => Value::Time(i.micros.rem_euclid(USECS_PER_DAY)),
         (Value::Json(s), Type::Jsonb) => Value::Jsonb(Arc::new(Json::parse(s)?)),
         (Value::Jsonb(j), Type::Json) => Value::Json(j.to_string().into()),
@@ -149,14 +181,16 @@ pub fn cast(value: Value, from: Type, to: Type, typmod: i32, context: CastContex
 }
 
 /// Applies a length, precision or scale. An explicit cast truncates a long string; storing one fails.
-pub fn apply_typmod(value: Value, ty: Type, typmod: i32, context: CastContext) -> Result<Value> {
+pub(crate) fn apply_typmod(value: Value, ty: Type, typmod: i32, context: CastContext) -> Result<Value> {
     if typmod < 0 {
         return Ok(value);
     }
     match (&value, ty) {
         (Value::Numeric(n), _) => {
             let packed = typmod - 4;
-            Ok(Value::Numeric(n.constrain((packed >> 16) as u32, packed & 0xffff)?))
+            Ok(Value::Numeric(
+                n.constrain((packed >> 16) as u32, packed & 0xffff)?,
+            ))
         }
         (Value::Text(s), Type::Varchar | Type::Bpchar) => {
             let limit = (typmod - 4).max(0) as usize;
@@ -182,8 +216,14 @@ pub fn apply_typmod(value: Value, ty: Type, typmod: i32, context: CastContext) -
         (Value::Time(t), _) => Ok(Value::Time(round_micros(*t, typmod))),
         (Value::Array(a), _) => {
             let elem = ty.elem().unwrap_or(a.elem);
-            let items = a.items.iter().map(|i| apply_typmod(i.clone(), elem, typmod, context));
-            Ok(Value::Array(Arc::new(Array { elem: a.elem, items: items.collect::<Result<_>>()? })))
+            let items = a
+                .items
+                .iter()
+                .map(|i| apply_typmod(i.clone(), elem, typmod, context));
+            Ok(Value::Array(Arc::new(Array {
+                elem: a.elem,
+                items: items.collect::<Result<_>>()?,
+            })))
         }
         _ => Ok(value),
     }

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::aws::aurora::error::{Error, Result, code};
 
 /// Microseconds in a day.
-pub const USECS_PER_DAY: i64 = 86_400_000_000;
+pub(crate) const USECS_PER_DAY: i64 = 86_400_000_000;
 /// Seconds between the Unix epoch and PostgreSQL's, 2000-01-01.
 const EPOCH_SHIFT_SECS: i64 = 946_684_800;
 /// Days between the Unix epoch and PostgreSQL's.
@@ -16,7 +16,7 @@ const EPOCH_SHIFT_DAYS: i64 = 10_957;
 
 /// A calendar date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Civil {
+pub(crate) struct Civil {
     /// Astronomical year.
     pub year: i64,
     /// 1..=12.
@@ -26,7 +26,7 @@ pub struct Civil {
 }
 
 /// Days since 2000-01-01 of a date.
-pub fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
+pub(crate) fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
     let y = if month <= 2 { year - 1 } else { year };
     let era = y.div_euclid(400);
     let yoe = y.rem_euclid(400);
@@ -36,7 +36,7 @@ pub fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
 }
 
 /// The date of a number of days since 2000-01-01.
-pub fn civil_from_days(days: i64) -> Civil {
+pub(crate) fn civil_from_days(days: i64) -> Civil {
     let z = days + EPOCH_SHIFT_DAYS + 719_468;
     let era = z.div_euclid(146_097);
     let doe = z.rem_euclid(146_097);
@@ -45,11 +45,15 @@ pub fn civil_from_days(days: i64) -> Civil {
     let mp = (5 * doy + 2) / 153;
     let day = (doy - (153 * mp + 2) / 5 + 1) as u32;
     let month = if mp < 10 { mp + 3 } else { mp - 9 } as u32;
-    Civil { year: yoe + era * 400 + i64::from(month <= 2), month, day }
+    Civil {
+        year: yoe + era * 400 + i64::from(month <= 2),
+        month,
+        day,
+    }
 }
 
 /// Microseconds since 2000-01-01 of an instant of the host's wall clock.
-pub fn from_unix_micros(now: SystemTime) -> i64 {
+pub(crate) fn from_unix_micros(now: SystemTime) -> i64 {
     let unix = match now.duration_since(UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_micros()).unwrap_or(i64::MAX / 2),
         Err(before) => -i64::try_from(before.duration().as_micros()).unwrap_or(i64::MAX / 2),
@@ -62,7 +66,7 @@ fn leap(year: i64) -> bool {
 }
 
 /// Days in a month.
-pub fn month_len(year: i64, month: u32) -> u32 {
+pub(super) fn month_len(year: i64, month: u32) -> u32 {
     match month {
         2 => 28 + u32::from(leap(year)),
         4 | 6 | 9 | 11 => 30,
@@ -71,15 +75,21 @@ pub fn month_len(year: i64, month: u32) -> u32 {
 }
 
 fn invalid(kind: &str, input: &str) -> Box<Error> {
-    Error::new(code::INVALID_DATETIME_FORMAT, format!("invalid input syntax for type {kind}: \"{input}\""))
+    Error::new(
+        code::INVALID_DATETIME_FORMAT,
+        format!("invalid input syntax for type {kind}: \"{input}\""),
+    )
 }
 
 fn out_of_range(input: &str) -> Box<Error> {
-    Error::new(code::DATETIME_FIELD_OVERFLOW, format!("date/time field value out of range: \"{input}\""))
+    Error::new(
+        code::DATETIME_FIELD_OVERFLOW,
+        format!("date/time field value out of range: \"{input}\""),
+    )
 }
 
 /// Parses a date, days since 2000-01-01; i32::MAX and i32::MIN are the infinities.
-pub fn parse_date(input: &str, now: i64) -> Result<i32> {
+pub(crate) fn parse_date(input: &str, now: i64) -> Result<i32> {
     match input.trim().to_ascii_lowercase().as_str() {
         "infinity" => return Ok(i32::MAX),
         "-infinity" => return Ok(i32::MIN),
@@ -91,8 +101,14 @@ pub fn parse_date(input: &str, now: i64) -> Result<i32> {
 
 fn date_part(s: &str, input: &str, kind: &str) -> Result<i64> {
     let mut parts = s.splitn(3, '-');
-    let mut next = || parts.next().filter(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()));
-    let (Some(year), month, day) = (next(), next(), next()) else { return Err(invalid(kind, input)) };
+    let mut next = || {
+        parts
+            .next()
+            .filter(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let (Some(year), month, day) = (next(), next(), next()) else {
+        return Err(invalid(kind, input));
+    };
     let (year, month, day): (i64, u32, u32) = match (month, day) {
         (Some(m), Some(d)) => (
             year.parse().map_err(|_| invalid(kind, input))?,
@@ -106,17 +122,20 @@ fn date_part(s: &str, input: &str, kind: &str) -> Result<i64> {
         ),
         _ => return Err(invalid(kind, input)),
     };
-    if !(1..=12).contains(&month) || day < 1 || day > month_len(year, month) || !(1..=294_276).contains(&year) {
+    if !(1..=12).contains(&month) || day < 1 || day > month_len(year, month) || !(1..=294_276).contains(&year)
+    {
         return Err(out_of_range(input));
     }
     Ok(days_from_civil(year, month, day))
 }
 
 /// Parses `HH:MM[:SS[.ffffff]]` to microseconds.
-pub fn parse_clock(s: &str, input: &str, kind: &str) -> Result<i64> {
+pub(super) fn parse_clock(s: &str, input: &str, kind: &str) -> Result<i64> {
     let mut parts = s.split(':');
     let mut next = || parts.next().filter(|p| !p.is_empty());
-    let (Some(h), Some(m)) = (next(), next()) else { return Err(invalid(kind, input)) };
+    let (Some(h), Some(m)) = (next(), next()) else {
+        return Err(invalid(kind, input));
+    };
     let sec = next().unwrap_or("0");
     let (whole, fraction) = sec.split_once('.').unwrap_or((sec, ""));
     let number = |s: &str| -> Result<i64> {
@@ -145,7 +164,7 @@ pub fn parse_clock(s: &str, input: &str, kind: &str) -> Result<i64> {
 
 /// Parses a timestamp. With `zoned`, an offset is applied; without, it is ignored as PostgreSQL does. `now` answers
 /// the words `now` and `today`.
-pub fn parse_timestamp(input: &str, zoned: bool, now: i64, kind: &str) -> Result<i64> {
+pub(crate) fn parse_timestamp(input: &str, zoned: bool, now: i64, kind: &str) -> Result<i64> {
     let s = input.trim();
     match s.to_ascii_lowercase().as_str() {
         "infinity" => return Ok(i64::MAX),
@@ -169,7 +188,9 @@ pub fn parse_timestamp(input: &str, zoned: bool, now: i64, kind: &str) -> Result
     if rest.is_empty() {
         return Ok(days * USECS_PER_DAY);
     }
-    let zone_at = rest.find(|c: char| !(c.is_ascii_digit() || c == ':' || c == '.')).unwrap_or(rest.len());
+    let zone_at = rest
+        .find(|c: char| !(c.is_ascii_digit() || c == ':' || c == '.'))
+        .unwrap_or(rest.len());
     let clock = parse_clock(&rest[..zone_at], input, kind)?;
     let offset = parse_offset(rest[zone_at..].trim(), input, kind)?;
     let local = days
@@ -181,7 +202,11 @@ pub fn parse_timestamp(input: &str, zoned: bool, now: i64, kind: &str) -> Result
 
 /// Seconds east of UTC.
 fn parse_offset(zone: &str, input: &str, kind: &str) -> Result<i64> {
-    if zone.is_empty() || ["z", "utc", "gmt", "zulu"].iter().any(|n| zone.eq_ignore_ascii_case(n)) {
+    if zone.is_empty()
+        || ["z", "utc", "gmt", "zulu"]
+            .iter()
+            .any(|n| zone.eq_ignore_ascii_case(n))
+    {
         return Ok(0);
     }
     let (sign, digits) = match zone.as_bytes()[0] {
@@ -198,8 +223,16 @@ fn parse_offset(zone: &str, input: &str, kind: &str) -> Result<i64> {
     if compact.is_empty() || compact.len() > 6 || !compact.bytes().all(|b| b.is_ascii_digit()) {
         return Err(invalid(kind, input));
     }
-    let padded = if compact.len() % 2 == 1 { format!("0{compact}") } else { compact };
-    let pair = |at: usize| padded.get(at..at + 2).map_or(0, |p| p.parse::<i64>().unwrap_or(0));
+    let padded = if compact.len() % 2 == 1 {
+        format!("0{compact}")
+    } else {
+        compact
+    };
+    let pair = |at: usize| {
+        padded
+            .get(at..at + 2)
+            .map_or(0, |p| p.parse::<i64>().unwrap_or(0))
+    };
     if pair(0) > 15 || pair(2) > 59 {
         return Err(out_of_range(input));
     }
@@ -216,12 +249,12 @@ fn clock_text(micros: i64) -> String {
 }
 
 /// A time of day as text.
-pub fn time_text(micros: i64) -> String {
+pub(crate) fn time_text(micros: i64) -> String {
     clock_text(micros)
 }
 
 /// A date as text.
-pub fn date_text(days: i32) -> String {
+pub(crate) fn date_text(days: i32) -> String {
     match days {
         i32::MAX => "infinity".into(),
         i32::MIN => "-infinity".into(),
@@ -233,7 +266,7 @@ pub fn date_text(days: i32) -> String {
 }
 
 /// A timestamp as text, with `+00` when zoned.
-pub fn timestamp_text(micros: i64, zoned: bool) -> String {
+pub(crate) fn timestamp_text(micros: i64, zoned: bool) -> String {
     match micros {
         i64::MAX => return "infinity".into(),
         i64::MIN => return "-infinity".into(),
@@ -241,7 +274,13 @@ pub fn timestamp_text(micros: i64, zoned: bool) -> String {
     }
     let c = civil_from_days(micros.div_euclid(USECS_PER_DAY));
     let clock = clock_text(micros.rem_euclid(USECS_PER_DAY));
-    format!("{:04}-{:02}-{:02} {clock}{}", c.year, c.month, c.day, if zoned { "+00" } else { "" })
+    format!(
+        "{:04}-{:02}-{:02} {clock}{}",
+        c.year,
+        c.month,
+        c.day,
+        if zoned { "+00" } else { "" }
+    )
 }
 
 #[cfg(test)]
@@ -250,7 +289,11 @@ mod tests {
 
     #[test]
     fn timestamps_round_trip() {
-        for s in ["2026-01-02 03:04:05.678901+00", "1999-12-31 23:59:59+00", "2024-02-29 00:00:00+00"] {
+        for s in [
+            "2026-01-02 03:04:05.678901+00",
+            "1999-12-31 23:59:59+00",
+            "2024-02-29 00:00:00+00",
+        ] {
             let v = parse_timestamp(s, true, 0, "timestamp with time zone").unwrap();
             assert_eq!(timestamp_text(v, true), s);
         }

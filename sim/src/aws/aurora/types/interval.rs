@@ -8,7 +8,7 @@ use crate::aws::aurora::error::{Error, Result, code};
 
 /// A span of time whose months and days have no fixed length.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Interval {
+pub(crate) struct Interval {
     /// Whole months.
     pub months: i32,
     /// Whole days.
@@ -19,7 +19,7 @@ pub struct Interval {
 
 impl Interval {
     /// Parses `1 day 02:03:04.5`, `90 seconds`, `-3 mons`, `P1DT2H`.
-    pub fn parse(input: &str) -> Result<Interval> {
+    pub(crate) fn parse(input: &str) -> Result<Interval> {
         let bad = || {
             Error::new(
                 code::INVALID_DATETIME_FORMAT,
@@ -123,7 +123,7 @@ impl Interval {
     }
 
     /// Negation.
-    pub fn neg(self) -> Interval {
+    pub(crate) fn neg(self) -> Interval {
         Interval {
             months: self.months.wrapping_neg(),
             days: self.days.wrapping_neg(),
@@ -132,7 +132,7 @@ impl Interval {
     }
 
     /// Sum.
-    pub fn add(self, o: Interval) -> Option<Interval> {
+    pub(crate) fn add(self, o: Interval) -> Option<Interval> {
         Some(Interval {
             months: self.months.checked_add(o.months)?,
             days: self.days.checked_add(o.days)?,
@@ -141,7 +141,7 @@ impl Interval {
     }
 
     /// Product with a factor, spilling fractions downwards.
-    pub fn mul(self, factor: f64) -> Interval {
+    pub(crate) fn mul(self, factor: f64) -> Interval {
         let mut out = Interval::default();
         let months = f64::from(self.months) * factor;
         out.months = months.trunc() as i32;
@@ -152,8 +152,9 @@ impl Interval {
     }
 
     /// Microseconds with 30-day months and 24-hour days: the order of intervals.
-    pub fn estimate(self) -> i128 {
-        (i128::from(self.months) * 30 + i128::from(self.days)) * i128::from(USECS_PER_DAY) + i128::from(self.micros)
+    pub(crate) fn estimate(self) -> i128 {
+        (i128::from(self.months) * 30 + i128::from(self.days)) * i128::from(USECS_PER_DAY)
+            + i128::from(self.micros)
     }
 }
 
@@ -169,7 +170,10 @@ fn parse_clock(word: &str) -> Option<i64> {
     if parts.next().is_some() {
         return None;
     }
-    let micros = hours.checked_mul(3600)?.checked_add(minutes * 60)?.checked_mul(1_000_000)?;
+    let micros = hours
+        .checked_mul(3600)?
+        .checked_add(minutes * 60)?
+        .checked_mul(1_000_000)?;
     let micros = micros.checked_add((seconds * 1e6).round() as i64)?;
     Some(if negative { -micros } else { micros })
 }
@@ -207,7 +211,10 @@ impl fmt::Display for Interval {
         plural(self.days, "day", "days");
         if self.micros != 0 || parts.is_empty() {
             let sign = if self.micros < 0 { "-" } else { "" };
-            let (secs, rest) = (self.micros.unsigned_abs() / 1_000_000, self.micros.unsigned_abs() % 1_000_000);
+            let (secs, rest) = (
+                self.micros.unsigned_abs() / 1_000_000,
+                self.micros.unsigned_abs() % 1_000_000,
+            );
             let mut clock = format!("{sign}{:02}:{:02}:{:02}", secs / 3600, secs / 60 % 60, secs % 60);
             if rest != 0 {
                 clock.push_str(format!(".{rest:06}").trim_end_matches('0'));

@@ -12,7 +12,7 @@ const DEPTH_MAX: usize = 512;
 /// A JSON value.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
-pub enum Json {
+pub(crate) enum Json {
     Null,
     Bool(bool),
     Number(Numeric),
@@ -24,15 +24,22 @@ pub enum Json {
 
 impl Json {
     /// Parses JSON text.
-    pub fn parse(input: &str) -> Result<Json> {
-        let mut p = Parser { bytes: input.as_bytes(), at: 0 };
+    pub(crate) fn parse(input: &str) -> Result<Json> {
+        let mut p = Parser {
+            bytes: input.as_bytes(),
+            at: 0,
+        };
         let value = p.value(0)?;
         p.space();
-        if p.at < p.bytes.len() { Err(invalid()) } else { Ok(value) }
+        if p.at < p.bytes.len() {
+            Err(invalid())
+        } else {
+            Ok(value)
+        }
     }
 
     /// An object from unordered pairs; the last of equal keys stays.
-    pub fn object(pairs: Vec<(String, Json)>) -> Json {
+    pub(crate) fn object(pairs: Vec<(String, Json)>) -> Json {
         let mut out: Vec<(String, Json)> = Vec::with_capacity(pairs.len());
         for (k, v) in pairs {
             match out.binary_search_by(|(have, _)| key_order(have, &k)) {
@@ -44,17 +51,18 @@ impl Json {
     }
 
     /// Member of an object.
-    pub fn get(&self, key: &str) -> Option<&Json> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Json> {
         match self {
-            Json::Object(pairs) => {
-                pairs.binary_search_by(|(have, _)| key_order(have, key)).ok().map(|at| &pairs[at].1)
-            }
+            Json::Object(pairs) => pairs
+                .binary_search_by(|(have, _)| key_order(have, key))
+                .ok()
+                .map(|at| &pairs[at].1),
             _ => None,
         }
     }
 
     /// Element of an array; negative counts from the end.
-    pub fn index(&self, at: i64) -> Option<&Json> {
+    pub(crate) fn index(&self, at: i64) -> Option<&Json> {
         match self {
             Json::Array(items) => {
                 let at = if at < 0 { at + items.len() as i64 } else { at };
@@ -65,7 +73,7 @@ impl Json {
     }
 
     /// Follows a path of keys and indexes.
-    pub fn path<'a>(&self, steps: impl Iterator<Item = &'a str>) -> Option<&Json> {
+    pub(crate) fn path<'a>(&self, steps: impl Iterator<Item = &'a str>) -> Option<&Json> {
         let mut at = self;
         for step in steps {
             at = match at {
@@ -77,7 +85,7 @@ impl Json {
     }
 
     /// The text that `->>` gives; JSON null is SQL NULL.
-    pub fn unquoted(&self) -> Option<String> {
+    pub(crate) fn unquoted(&self) -> Option<String> {
         match self {
             Json::Null => None,
             Json::String(s) => Some(s.clone()),
@@ -86,7 +94,7 @@ impl Json {
     }
 
     /// `@>`.
-    pub fn contains(&self, other: &Json) -> bool {
+    pub(crate) fn contains(&self, other: &Json) -> bool {
         match (self, other) {
             (Json::Array(items), scalar) if !matches!(scalar, Json::Array(_) | Json::Object(_)) => {
                 items.iter().any(|i| i == scalar)
@@ -97,9 +105,9 @@ impl Json {
 
     fn contains_within(&self, other: &Json) -> bool {
         match (self, other) {
-            (Json::Object(_), Json::Object(wanted)) => {
-                wanted.iter().all(|(k, v)| self.get(k).is_some_and(|have| have.contains_within(v)))
-            }
+            (Json::Object(_), Json::Object(wanted)) => wanted
+                .iter()
+                .all(|(k, v)| self.get(k).is_some_and(|have| have.contains_within(v))),
             (Json::Array(have), Json::Array(wanted)) => {
                 wanted.iter().all(|w| have.iter().any(|h| h.contains_within(w)))
             }
@@ -108,7 +116,7 @@ impl Json {
     }
 
     /// `||` of two jsonb values.
-    pub fn concat(self, other: Json) -> Json {
+    pub(crate) fn concat(self, other: Json) -> Json {
         match (self, other) {
             (Json::Object(mut a), Json::Object(b)) => {
                 a.extend(b);
@@ -132,7 +140,7 @@ impl Json {
     }
 
     /// `jsonb_typeof`.
-    pub fn type_name(&self) -> &'static str {
+    pub(crate) fn type_name(&self) -> &'static str {
         match self {
             Json::Null => "null",
             Json::Bool(_) => "boolean",
@@ -237,7 +245,10 @@ fn quote(s: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 fn invalid() -> Box<Error> {
-    Error::new(code::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type json")
+    Error::new(
+        code::INVALID_TEXT_REPRESENTATION,
+        "invalid input syntax for type json",
+    )
 }
 
 struct Parser<'a> {
@@ -247,7 +258,11 @@ struct Parser<'a> {
 
 impl Parser<'_> {
     fn space(&mut self) {
-        while self.bytes.get(self.at).is_some_and(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r')) {
+        while self
+            .bytes
+            .get(self.at)
+            .is_some_and(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r'))
+        {
             self.at += 1;
         }
     }
@@ -270,7 +285,10 @@ impl Parser<'_> {
 
     fn value(&mut self, depth: usize) -> Result<Json> {
         if depth > DEPTH_MAX {
-            return Err(Error::new(code::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded"));
+            return Err(Error::new(
+                code::STATEMENT_TOO_COMPLEX,
+                "stack depth limit exceeded",
+            ));
         }
         self.space();
         match self.bytes.get(self.at).copied() {
@@ -322,7 +340,11 @@ impl Parser<'_> {
 
     fn number(&mut self) -> Result<Json> {
         let start = self.at;
-        while self.bytes.get(self.at).is_some_and(|b| matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')) {
+        while self
+            .bytes
+            .get(self.at)
+            .is_some_and(|b| matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
+        {
             self.at += 1;
         }
         let text = std::str::from_utf8(&self.bytes[start..self.at]).map_err(|_| invalid())?;
@@ -332,7 +354,9 @@ impl Parser<'_> {
         if whole.is_empty() || leading_zero || digits.contains(".e") || digits.ends_with('.') {
             return Err(invalid());
         }
-        Numeric::parse(text).map(Json::Number).map_err(|e| if e.code == "22P02" { invalid() } else { e })
+        Numeric::parse(text)
+            .map(Json::Number)
+            .map_err(|e| if e.code == "22P02" { invalid() } else { e })
     }
 
     fn hex4(&mut self) -> Result<u32> {
@@ -377,8 +401,11 @@ impl Parser<'_> {
     fn unicode(&mut self) -> Result<char> {
         let first = self.hex4()?;
         if first == 0 {
-            return Err(Error::new(code::UNTRANSLATABLE_CHARACTER, "unsupported Unicode escape sequence")
-                .detail("\\u0000 cannot be converted to text."));
+            return Err(Error::new(
+                code::UNTRANSLATABLE_CHARACTER,
+                "unsupported Unicode escape sequence",
+            )
+            .detail("\\u0000 cannot be converted to text."));
         }
         if !(0xd800..0xdc00).contains(&first) {
             return char::from_u32(first).ok_or_else(invalid);

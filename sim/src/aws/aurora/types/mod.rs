@@ -15,56 +15,53 @@ mod text;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-pub use array::{Array, parse as parse_array};
-pub use binary::{decode as decode_binary, encode as encode_binary};
-pub use cast::{CastContext, apply_typmod, cast, castable};
-pub use datetime::{
-    Civil, USECS_PER_DAY, civil_from_days, date_text, days_from_civil, from_unix_micros, parse_date, parse_timestamp,
-    time_text, timestamp_text,
-};
-pub use interval::Interval;
-pub use json::Json;
-pub use numeric::Numeric;
-pub use text::{decode as decode_text, encode as encode_text, quote_ident, to_text};
+pub(super) use array::Array;
+pub(super) use binary::{decode as decode_binary, encode as encode_binary};
+pub(super) use cast::{CastContext, apply_typmod, cast, castable};
+pub(super) use datetime::{Civil, USECS_PER_DAY, civil_from_days, days_from_civil, from_unix_micros};
+pub(super) use interval::Interval;
+pub(super) use json::Json;
+pub(super) use numeric::Numeric;
+pub(super) use text::{decode as decode_text, encode as encode_text, quote_ident, to_text};
 
 macro_rules! types {
     ($($(#[$doc:meta])* $name:ident, $array:ident, $oid:literal, $array_oid:literal, $sql:literal, $len:literal;)*) => {
         /// A SQL type, scalar or array.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[allow(missing_docs)]
-        pub enum Type { $($name, $array,)* }
+        pub(crate) enum Type { $($name, $array,)* }
 
         impl Type {
             /// Every scalar type.
-            pub const SCALARS: &'static [Type] = &[$(Type::$name,)*];
+            pub(crate) const SCALARS: &'static [Type] = &[$(Type::$name,)*];
 
             /// PostgreSQL's own oid of the type.
-            pub fn oid(self) -> u32 {
+            pub(crate) fn oid(self) -> u32 {
                 match self { $(Type::$name => $oid, Type::$array => $array_oid,)* }
             }
 
             /// The type with this oid.
-            pub fn from_oid(oid: u32) -> Option<Type> {
+            pub(crate) fn from_oid(oid: u32) -> Option<Type> {
                 match oid { $($oid => Some(Type::$name), $array_oid => Some(Type::$array),)* _ => None }
             }
 
             /// The element type of an array.
-            pub fn elem(self) -> Option<Type> {
+            pub(crate) fn elem(self) -> Option<Type> {
                 match self { $(Type::$array => Some(Type::$name),)* _ => None }
             }
 
             /// The array type over a scalar.
-            pub fn array(self) -> Option<Type> {
+            pub(crate) fn array(self) -> Option<Type> {
                 match self { $(Type::$name => Some(Type::$array),)* _ => None }
             }
 
             /// The name as `format_type` shows it.
-            pub fn name(self) -> &'static str {
+            pub(crate) fn name(self) -> &'static str {
                 match self { $(Type::$name => $sql, Type::$array => concat!($sql, "[]"),)* }
             }
 
             /// `typlen` of the catalog.
-            pub fn len(self) -> i16 {
+            pub(crate) fn len(self) -> i16 {
                 match self { $(Type::$name => $len,)* _ => -1 }
             }
         }
@@ -103,12 +100,12 @@ types! {
 
 impl Type {
     /// A number of any width.
-    pub fn is_number(self) -> bool {
+    pub(super) fn is_number(self) -> bool {
         self.number_rank().is_some()
     }
 
     /// Place in the chain of implicit numeric promotions.
-    pub fn number_rank(self) -> Option<u8> {
+    pub(super) fn number_rank(self) -> Option<u8> {
         Some(match self {
             Type::Int2 => 0,
             Type::Int4 => 1,
@@ -121,22 +118,25 @@ impl Type {
     }
 
     /// int2, int4 or int8.
-    pub fn is_integer(self) -> bool {
+    pub(super) fn is_integer(self) -> bool {
         matches!(self, Type::Int2 | Type::Int4 | Type::Int8)
     }
 
     /// A type whose values are strings.
-    pub fn is_string(self) -> bool {
-        matches!(self, Type::Text | Type::Varchar | Type::Bpchar | Type::Name | Type::Char | Type::Unknown)
+    pub(super) fn is_string(self) -> bool {
+        matches!(
+            self,
+            Type::Text | Type::Varchar | Type::Bpchar | Type::Name | Type::Char | Type::Unknown
+        )
     }
 
     /// A type that holds an oid, shown as a number or as a name.
-    pub fn is_oid(self) -> bool {
+    pub(super) fn is_oid(self) -> bool {
         matches!(self, Type::Oid | Type::Regclass | Type::Regtype)
     }
 
     /// Name as `format_type(oid, typmod)` shows it.
-    pub fn name_with(self, typmod: i32) -> String {
+    pub(super) fn name_with(self, typmod: i32) -> String {
         if typmod < 0 {
             return self.name().to_string();
         }
@@ -158,7 +158,7 @@ impl Type {
 /// One SQL value. Strings of every string type share one representation.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
-pub enum Value {
+pub(super) enum Value {
     Null,
     Bool(bool),
     Int2(i16),
@@ -188,22 +188,22 @@ pub enum Value {
 
 impl Value {
     /// A text value.
-    pub fn text(s: impl AsRef<str>) -> Value {
+    pub(super) fn text(s: impl AsRef<str>) -> Value {
         Value::Text(Arc::from(s.as_ref()))
     }
 
     /// SQL NULL.
-    pub fn is_null(&self) -> bool {
+    pub(super) fn is_null(&self) -> bool {
         matches!(self, Value::Null)
     }
 
     /// True only for SQL true.
-    pub fn is_true(&self) -> bool {
+    pub(super) fn is_true(&self) -> bool {
         matches!(self, Value::Bool(true))
     }
 
     /// The text of a string value.
-    pub fn as_str(&self) -> &str {
+    pub(super) fn as_str(&self) -> &str {
         match self {
             Value::Text(s) | Value::Json(s) => s,
             _ => "",
@@ -211,7 +211,7 @@ impl Value {
     }
 
     /// The value of any integer type.
-    pub fn as_i64(&self) -> i64 {
+    pub(super) fn as_i64(&self) -> i64 {
         match self {
             Value::Int2(v) => i64::from(*v),
             Value::Int4(v) => i64::from(*v),
@@ -223,7 +223,7 @@ impl Value {
     }
 
     /// The value of any number as a double.
-    pub fn as_f64(&self) -> f64 {
+    pub(super) fn as_f64(&self) -> f64 {
         match self {
             Value::Float4(v) => f64::from(*v),
             Value::Float8(v) => *v,
@@ -233,7 +233,7 @@ impl Value {
     }
 
     /// Rough size in memory, for the log's LSNs.
-    pub fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         match self {
             Value::Text(s) | Value::Json(s) => s.len() + 4,
             Value::Bytea(b) => b.len() + 4,
@@ -248,7 +248,7 @@ impl Value {
 }
 
 /// Order of two values of one type, NULL after everything else: the order of a b-tree index.
-pub fn compare(a: &Value, b: &Value) -> Ordering {
+pub(super) fn compare(a: &Value, b: &Value) -> Ordering {
     match (a, b) {
         (Value::Null, Value::Null) => Ordering::Equal,
         (Value::Null, _) => Ordering::Greater,
@@ -260,7 +260,9 @@ pub fn compare(a: &Value, b: &Value) -> Ordering {
         (Value::Uuid(a), Value::Uuid(b)) => a.cmp(b),
         (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
         (Value::Numeric(a), Value::Numeric(b)) => a.cmp(b),
-        (Value::Timestamptz(a) | Value::Timestamp(a), Value::Timestamptz(b) | Value::Timestamp(b)) => a.cmp(b),
+        (Value::Timestamptz(a) | Value::Timestamp(a), Value::Timestamptz(b) | Value::Timestamp(b)) => {
+            a.cmp(b)
+        }
         (Value::Date(a), Value::Date(b)) => a.cmp(b),
         (Value::Time(a), Value::Time(b)) => a.cmp(b),
         (Value::Interval(a), Value::Interval(b)) => a.cmp(b),
@@ -299,7 +301,7 @@ fn compare_mixed(a: &Value, b: &Value) -> Ordering {
 }
 
 /// Lexicographic order of two lists of values.
-pub fn compare_all(a: &[Value], b: &[Value]) -> Ordering {
+pub(super) fn compare_all(a: &[Value], b: &[Value]) -> Ordering {
     for (x, y) in a.iter().zip(b) {
         let order = compare(x, y);
         if order != Ordering::Equal {
@@ -311,7 +313,7 @@ pub fn compare_all(a: &[Value], b: &[Value]) -> Ordering {
 
 /// A list of values with the order of [`compare_all`]: an index key, a group key, a hash-join key.
 #[derive(Clone, Debug)]
-pub struct Key(pub Box<[Value]>);
+pub(super) struct Key(pub Box<[Value]>);
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {

@@ -11,7 +11,7 @@ use crate::aws::aurora::error::{Error, Result, code, fail};
 
 /// A decimal: `mantissa / 10^scale`. Two words instead of an `i128` keep a [`Value`] at 32 bytes.
 #[derive(Clone, Copy, Debug)]
-pub struct Numeric {
+pub(crate) struct Numeric {
     high: i64,
     low: u64,
     scale: u16,
@@ -32,41 +32,54 @@ fn pow10(n: u32) -> Option<i128> {
 
 impl Numeric {
     /// Zero.
-    pub const ZERO: Numeric = Numeric { high: 0, low: 0, scale: 0 };
+    pub(crate) const ZERO: Numeric = Numeric {
+        high: 0,
+        low: 0,
+        scale: 0,
+    };
 
     /// `mantissa / 10^scale`.
-    pub fn new(mantissa: i128, scale: u16) -> Numeric {
-        Numeric { high: (mantissa >> 64) as i64, low: mantissa as u64, scale }
+    pub(crate) fn new(mantissa: i128, scale: u16) -> Numeric {
+        Numeric {
+            high: (mantissa >> 64) as i64,
+            low: mantissa as u64,
+            scale,
+        }
     }
 
     /// The digits without the point.
-    pub fn mantissa(self) -> i128 {
+    pub(crate) fn mantissa(self) -> i128 {
         (i128::from(self.high) << 64) | i128::from(self.low)
     }
 
     /// Digits after the point.
-    pub fn scale(self) -> u16 {
+    pub(crate) fn scale(self) -> u16 {
         self.scale
     }
 
     /// From an integer.
-    pub fn from_i64(v: i64) -> Numeric {
+    pub(crate) fn from_i64(v: i64) -> Numeric {
         Numeric::new(i128::from(v), 0)
     }
 
     /// From a value of an exact number type.
-    pub fn try_from_value(v: &Value) -> Option<Numeric> {
+    pub(crate) fn try_from_value(v: &Value) -> Option<Numeric> {
         match v {
             Value::Numeric(n) => Some(*n),
-            Value::Int2(_) | Value::Int4(_) | Value::Int8(_) | Value::Oid(_) => Some(Numeric::from_i64(v.as_i64())),
+            Value::Int2(_) | Value::Int4(_) | Value::Int8(_) | Value::Oid(_) => {
+                Some(Numeric::from_i64(v.as_i64()))
+            }
             _ => None,
         }
     }
 
     /// From a double, with the digits that a double can hold.
-    pub fn from_f64(v: f64, digits: usize) -> Result<Numeric> {
+    pub(crate) fn from_f64(v: f64, digits: usize) -> Result<Numeric> {
         if !v.is_finite() {
-            return fail(code::FEATURE_NOT_SUPPORTED, "numeric NaN and infinity are not supported");
+            return fail(
+                code::FEATURE_NOT_SUPPORTED,
+                "numeric NaN and infinity are not supported",
+            );
         }
         Numeric::parse(&format!("{:.*e}", digits.saturating_sub(1), v)).map(Numeric::trim)
     }
@@ -81,12 +94,12 @@ impl Numeric {
     }
 
     /// Nearest double.
-    pub fn to_f64(self) -> f64 {
+    pub(crate) fn to_f64(self) -> f64 {
         self.to_string().parse().unwrap_or(f64::NAN)
     }
 
     /// Parses PostgreSQL's input syntax.
-    pub fn parse(input: &str) -> Result<Numeric> {
+    pub(crate) fn parse(input: &str) -> Result<Numeric> {
         let bad = || {
             Error::new(
                 code::INVALID_TEXT_REPRESENTATION,
@@ -96,7 +109,10 @@ impl Numeric {
         let s = input.trim();
         let lower = s.to_ascii_lowercase();
         if matches!(lower.trim_start_matches(['+', '-']), "nan" | "inf" | "infinity") {
-            return fail(code::FEATURE_NOT_SUPPORTED, "numeric NaN and infinity are not supported");
+            return fail(
+                code::FEATURE_NOT_SUPPORTED,
+                "numeric NaN and infinity are not supported",
+            );
         }
         let (negative, s) = match s.as_bytes().first() {
             Some(b'-') => (true, &s[1..]),
@@ -149,23 +165,23 @@ impl Numeric {
     }
 
     /// Sum.
-    pub fn add(self, other: Numeric) -> Result<Numeric> {
+    pub(crate) fn add(self, other: Numeric) -> Result<Numeric> {
         let (a, b, scale) = self.aligned(other)?;
         Ok(Numeric::new(a.checked_add(b).ok_or_else(overflow)?, scale))
     }
 
     /// Difference.
-    pub fn sub(self, other: Numeric) -> Result<Numeric> {
+    pub(crate) fn sub(self, other: Numeric) -> Result<Numeric> {
         self.add(other.neg())
     }
 
     /// Negation.
-    pub fn neg(self) -> Numeric {
+    pub(crate) fn neg(self) -> Numeric {
         Numeric::new(self.mantissa().wrapping_neg(), self.scale)
     }
 
     /// Product; its scale is the sum of the scales.
-    pub fn mul(self, other: Numeric) -> Result<Numeric> {
+    pub(crate) fn mul(self, other: Numeric) -> Result<Numeric> {
         let scale = self.scale + other.scale;
         match self.mantissa().checked_mul(other.mantissa()) {
             Some(m) if scale <= MAX_SCALE => Ok(Numeric::new(m, scale)),
@@ -191,7 +207,7 @@ impl Numeric {
     }
 
     /// Quotient, with the scale PostgreSQL would show.
-    pub fn div(self, other: Numeric) -> Result<Numeric> {
+    pub(crate) fn div(self, other: Numeric) -> Result<Numeric> {
         if other.mantissa() == 0 {
             return fail(code::DIVISION_BY_ZERO, "division by zero");
         }
@@ -215,7 +231,10 @@ impl Numeric {
         n %= d;
         for _ in 0..shift.max(0) {
             n = n.checked_mul(10).ok_or_else(overflow)?;
-            quotient = quotient.checked_mul(10).and_then(|q| q.checked_add(n / d)).ok_or_else(overflow)?;
+            quotient = quotient
+                .checked_mul(10)
+                .and_then(|q| q.checked_add(n / d))
+                .ok_or_else(overflow)?;
             n %= d;
         }
         if n >= d - n {
@@ -226,7 +245,7 @@ impl Numeric {
     }
 
     /// Remainder with the sign of the dividend.
-    pub fn rem(self, other: Numeric) -> Result<Numeric> {
+    pub(crate) fn rem(self, other: Numeric) -> Result<Numeric> {
         if other.mantissa() == 0 {
             return fail(code::DIVISION_BY_ZERO, "division by zero");
         }
@@ -235,14 +254,16 @@ impl Numeric {
     }
 
     /// Rounds half away from zero to `scale` digits after the point (before it, when negative).
-    pub fn round(self, scale: i32) -> Result<Numeric> {
+    pub(crate) fn round(self, scale: i32) -> Result<Numeric> {
         let wanted = scale.clamp(0, i32::from(MAX_SCALE));
         let drop = i32::from(self.scale) - scale;
         if drop <= 0 {
             let m = self.rescale(wanted as u16).ok_or_else(overflow)?;
             return Ok(Numeric::new(m, wanted as u16));
         }
-        let Some(unit) = pow10(drop as u32) else { return Ok(Numeric::new(0, wanted as u16)) };
+        let Some(unit) = pow10(drop as u32) else {
+            return Ok(Numeric::new(0, wanted as u16));
+        };
         let (mut quotient, remainder) = (self.mantissa() / unit, self.mantissa() % unit);
         if remainder.unsigned_abs() >= unit.unsigned_abs() - remainder.unsigned_abs() {
             quotient += if self.mantissa() < 0 { -1 } else { 1 };
@@ -255,41 +276,50 @@ impl Numeric {
     }
 
     /// Drops digits after `scale`.
-    pub fn trunc(self, scale: i32) -> Result<Numeric> {
+    pub(crate) fn trunc(self, scale: i32) -> Result<Numeric> {
         let wanted = scale.clamp(0, i32::from(MAX_SCALE));
         let drop = i32::from(self.scale) - scale;
         if drop <= 0 {
             return self.round(scale);
         }
-        let Some(unit) = pow10(drop as u32) else { return Ok(Numeric::new(0, wanted as u16)) };
+        let Some(unit) = pow10(drop as u32) else {
+            return Ok(Numeric::new(0, wanted as u16));
+        };
         let quotient = self.mantissa() / unit;
-        let back = if scale < 0 { pow10(scale.unsigned_abs()).ok_or_else(overflow)? } else { 1 };
-        Ok(Numeric::new(quotient.checked_mul(back).ok_or_else(overflow)?, wanted as u16))
+        let back = if scale < 0 {
+            pow10(scale.unsigned_abs()).ok_or_else(overflow)?
+        } else {
+            1
+        };
+        Ok(Numeric::new(
+            quotient.checked_mul(back).ok_or_else(overflow)?,
+            wanted as u16,
+        ))
     }
 
     /// Largest whole number not above.
-    pub fn floor(self) -> Numeric {
+    pub(crate) fn floor(self) -> Numeric {
         let unit = pow10(u32::from(self.scale)).unwrap_or(i128::MAX);
         Numeric::new(self.mantissa().div_euclid(unit), 0)
     }
 
     /// Smallest whole number not below.
-    pub fn ceil(self) -> Numeric {
+    pub(crate) fn ceil(self) -> Numeric {
         self.neg().floor().neg()
     }
 
     /// The whole number nearest, half away from zero.
-    pub fn to_i128(self) -> i128 {
+    pub(crate) fn to_i128(self) -> i128 {
         self.round(0).map_or(0, Numeric::mantissa)
     }
 
     /// -1, 0 or 1.
-    pub fn signum(self) -> i32 {
+    pub(crate) fn signum(self) -> i32 {
         self.mantissa().signum() as i32
     }
 
     /// Applies `numeric(precision, scale)`.
-    pub fn constrain(self, precision: u32, scale: i32) -> Result<Numeric> {
+    pub(crate) fn constrain(self, precision: u32, scale: i32) -> Result<Numeric> {
         let rounded = self.round(scale)?;
         let limit = pow10(precision).unwrap_or(i128::MAX);
         if rounded.mantissa().unsigned_abs() >= limit.unsigned_abs() {
@@ -304,7 +334,7 @@ impl Numeric {
     }
 
     /// Base-10,000 digits, weight of the first, negative: the binary wire format.
-    pub fn to_wire(self) -> (Vec<i16>, i16, bool) {
+    pub(crate) fn to_wire(self) -> (Vec<i16>, i16, bool) {
         let negative = self.mantissa() < 0;
         let mut fraction_digits = usize::from(self.scale);
         let mut digits = self.mantissa().unsigned_abs().to_string();
@@ -315,8 +345,11 @@ impl Numeric {
         while digits.len() < fraction_digits || !digits.len().is_multiple_of(4) {
             digits.insert(0, '0');
         }
-        let mut groups: Vec<i16> =
-            digits.as_bytes().chunks(4).map(|c| c.iter().fold(0, |n, b| n * 10 + i16::from(b - b'0'))).collect();
+        let mut groups: Vec<i16> = digits
+            .as_bytes()
+            .chunks(4)
+            .map(|c| c.iter().fold(0, |n, b| n * 10 + i16::from(b - b'0')))
+            .collect();
         let mut weight = (digits.len() / 4) as i16 - (fraction_digits / 4) as i16 - 1;
         let zeros = groups.iter().take_while(|g| **g == 0).count();
         groups.drain(..zeros);
@@ -331,14 +364,17 @@ impl Numeric {
     }
 
     /// The inverse of [`Numeric::to_wire`].
-    pub fn from_wire(groups: &[i16], weight: i16, negative: bool, scale: u16) -> Result<Numeric> {
+    pub(crate) fn from_wire(groups: &[i16], weight: i16, negative: bool, scale: u16) -> Result<Numeric> {
         if scale > MAX_SCALE {
             return Err(overflow());
         }
         let mut mantissa: i128 = 0;
         for g in groups {
             if !(0..10_000).contains(g) {
-                return fail(code::INVALID_BINARY_REPRESENTATION, "invalid digit in external \"numeric\" value");
+                return fail(
+                    code::INVALID_BINARY_REPRESENTATION,
+                    "invalid digit in external \"numeric\" value",
+                );
             }
             mantissa = mantissa
                 .checked_mul(10_000)
@@ -390,7 +426,11 @@ impl fmt::Display for Numeric {
         let scale = usize::from(self.scale);
         let digits = format!("{:0>width$}", m.unsigned_abs(), width = scale + 1);
         let (whole, fraction) = digits.split_at(digits.len() - scale);
-        if scale == 0 { write!(f, "{sign}{whole}") } else { write!(f, "{sign}{whole}.{fraction}") }
+        if scale == 0 {
+            write!(f, "{sign}{whole}")
+        } else {
+            write!(f, "{sign}{whole}.{fraction}")
+        }
     }
 }
 
@@ -408,12 +448,26 @@ mod tests {
         assert_eq!(n("10").div(n("4")).unwrap().to_string(), "2.5000000000000000");
         assert_eq!(n("100").div(n("3")).unwrap().to_string(), "33.3333333333333333");
         assert_eq!(n("2").div(n("3")).unwrap().to_string(), "0.66666666666666666667");
-        assert_eq!(n("12345.678").div(n("0.01")).unwrap().to_string(), "1234567.800000000000");
+        assert_eq!(
+            n("12345.678").div(n("0.01")).unwrap().to_string(),
+            "1234567.800000000000"
+        );
     }
 
     #[test]
     fn wire_digits_round_trip() {
-        for s in ["0", "0.00", "1", "-1", "10000", "12345.678", "0.0001", "-99999999.99", "0.1", "1e20"] {
+        for s in [
+            "0",
+            "0.00",
+            "1",
+            "-1",
+            "10000",
+            "12345.678",
+            "0.0001",
+            "-99999999.99",
+            "0.1",
+            "1e20",
+        ] {
             let v = n(s);
             let (groups, weight, negative) = v.to_wire();
             let back = Numeric::from_wire(&groups, weight, negative, v.scale()).unwrap();

@@ -77,7 +77,10 @@ fn uuid(input: &str) -> Option<[u8; 16]> {
     let s = input.trim();
     let s = s.strip_prefix('{').and_then(|s| s.strip_suffix('}')).unwrap_or(s);
     let digits: Vec<u8> = s.bytes().filter(|b| *b != b'-').collect();
-    let hyphens_sit_well = s.bytes().enumerate().all(|(i, b)| b != b'-' || i % 5 == 3 || i % 5 == 4 || i > 3);
+    let hyphens_sit_well = s
+        .bytes()
+        .enumerate()
+        .all(|(i, b)| b != b'-' || i % 5 == 3 || i % 5 == 4 || i > 3);
     if digits.len() != 32 || !hyphens_sit_well || s.starts_with('-') || s.ends_with('-') || s.contains("--") {
         return None;
     }
@@ -94,16 +97,30 @@ fn bytea(input: &str) -> Result<Vec<u8>> {
     if let Some(hex) = input.strip_prefix("\\x") {
         let digits: Vec<u8> = hex.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
         if digits.len() % 2 == 1 {
-            return Err(Error::new(code::INVALID_PARAMETER_VALUE, "invalid hexadecimal data: odd number of digits"));
+            return Err(Error::new(
+                code::INVALID_PARAMETER_VALUE,
+                "invalid hexadecimal data: odd number of digits",
+            ));
         }
         let nibble = |b: u8| {
             (b as char).to_digit(16).ok_or_else(|| {
-                Error::new(code::INVALID_PARAMETER_VALUE, format!("invalid hexadecimal digit: \"{}\"", b as char))
+                Error::new(
+                    code::INVALID_PARAMETER_VALUE,
+                    format!("invalid hexadecimal digit: \"{}\"", b as char),
+                )
             })
         };
-        return digits.chunks(2).map(|p| Ok((nibble(p[0])? * 16 + nibble(p[1])?) as u8)).collect();
+        return digits
+            .chunks(2)
+            .map(|p| Ok((nibble(p[0])? * 16 + nibble(p[1])?) as u8))
+            .collect();
     }
-    let bad = || Error::new(code::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type bytea");
+    let bad = || {
+        Error::new(
+            code::INVALID_TEXT_REPRESENTATION,
+            "invalid input syntax for type bytea",
+        )
+    };
     let (mut out, bytes) = (Vec::new(), input.as_bytes());
     let mut i = 0;
     while i < bytes.len() {
@@ -123,12 +140,14 @@ fn bytea(input: &str) -> Result<Vec<u8>> {
 }
 
 /// Reads a value of a type from text. `now` answers the words `now` and `today` of the date types.
-pub fn decode(input: &str, ty: Type, typmod: i32, now: i64) -> Result<Value> {
+pub(crate) fn decode(input: &str, ty: Type, typmod: i32, now: i64) -> Result<Value> {
     if let Some(elem) = ty.elem() {
         return Ok(Value::Array(Arc::new(array::parse(input, elem, typmod, now)?)));
     }
     let value = match ty {
-        Type::Unknown | Type::Text | Type::Varchar | Type::Bpchar | Type::Name | Type::Char => Value::text(input),
+        Type::Unknown | Type::Text | Type::Varchar | Type::Bpchar | Type::Name | Type::Char => {
+            Value::text(input)
+        }
         Type::Bool => Value::Bool(boolean(input).ok_or_else(|| invalid(ty, input))?),
         Type::Int2 => Value::Int2(integer(input, ty)? as i16),
         Type::Int4 => Value::Int4(integer(input, ty)? as i32),
@@ -153,7 +172,11 @@ pub fn decode(input: &str, ty: Type, typmod: i32, now: i64) -> Result<Value> {
         Type::Void => Value::text(""),
         _ => return unsupported(format_args!("text input of type {}", ty.name())),
     };
-    if typmod >= 0 { apply_typmod(value, ty, typmod, cast::CastContext::Assignment) } else { Ok(value) }
+    if typmod >= 0 {
+        apply_typmod(value, ty, typmod, cast::CastContext::Assignment)
+    } else {
+        Ok(value)
+    }
 }
 
 fn write_float(v: f64, shortest: String, out: &mut String) {
@@ -168,7 +191,9 @@ fn write_float(v: f64, shortest: String, out: &mut String) {
 
 /// Shortest digits that read back the same, with an exponent where PostgreSQL shows one.
 fn shortest_float(plain: String, scientific: String) -> String {
-    let Some((mantissa, exponent)) = scientific.split_once('e') else { return plain };
+    let Some((mantissa, exponent)) = scientific.split_once('e') else {
+        return plain;
+    };
     let exponent: i32 = exponent.parse().unwrap_or(0);
     if !(-4..15).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
@@ -178,7 +203,7 @@ fn shortest_float(plain: String, scientific: String) -> String {
 }
 
 /// Writes a value's text form.
-pub fn encode(value: &Value, out: &mut String) {
+pub(crate) fn encode(value: &Value, out: &mut String) {
     match value {
         Value::Null => {}
         Value::Bool(b) => out.push(if *b { 't' } else { 'f' }),
@@ -247,18 +272,23 @@ fn record(fields: &[Value], out: &mut String) {
 }
 
 /// A value's text form as a new string.
-pub fn to_text(value: &Value) -> String {
+pub(crate) fn to_text(value: &Value) -> String {
     let mut out = String::new();
     encode(value, &mut out);
     out
 }
 
 /// An identifier, quoted where it must be.
-pub fn quote_ident(name: &str) -> String {
-    let plain = name.bytes().enumerate().all(|(i, b)| {
-        b.is_ascii_lowercase() || b == b'_' || (i > 0 && (b.is_ascii_digit() || b == b'$'))
-    });
-    if plain && !name.is_empty() { name.to_string() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+pub(crate) fn quote_ident(name: &str) -> String {
+    let plain = name
+        .bytes()
+        .enumerate()
+        .all(|(i, b)| b.is_ascii_lowercase() || b == b'_' || (i > 0 && (b.is_ascii_digit() || b == b'$')));
+    if plain && !name.is_empty() {
+        name.to_string()
+    } else {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
 }
 
 impl std::fmt::Display for Array {

@@ -42,7 +42,10 @@ impl<'a> Frame<'a> {
         let text = self.take(end)?;
         self.take(1)?;
         String::from_utf8(text.to_vec()).map_err(|_| {
-            Error::new(code::CHARACTER_NOT_IN_REPERTOIRE, "invalid byte sequence for encoding \"UTF8\"")
+            Error::new(
+                code::CHARACTER_NOT_IN_REPERTOIRE,
+                "invalid byte sequence for encoding \"UTF8\"",
+            )
         })
     }
 

@@ -106,7 +106,10 @@ impl Connection {
         }
         let len = u32::from_be_bytes([self.input[1], self.input[2], self.input[3], self.input[4]]) as usize;
         if !(4..=MESSAGE_MAX).contains(&len) {
-            put_error(&mut self.output, &Error::fatal(code::PROTOCOL_VIOLATION, "invalid message length"));
+            put_error(
+                &mut self.output,
+                &Error::fatal(code::PROTOCOL_VIOLATION, "invalid message length"),
+            );
             self.flush().await?;
             return Ok(None);
         }
@@ -123,7 +126,11 @@ impl Connection {
 /// Serves one client until it leaves.
 pub(super) async fn connection(engine: Engine, socket: TcpStream) -> std::io::Result<()> {
     _ = socket.set_nodelay(true);
-    let mut c = Connection { socket, input: BytesMut::new(), output: BytesMut::new() };
+    let mut c = Connection {
+        socket,
+        input: BytesMut::new(),
+        output: BytesMut::new(),
+    };
     let parameters = loop {
         if !c.want(8).await? {
             return Ok(());
@@ -162,13 +169,19 @@ pub(super) async fn connection(engine: Engine, socket: TcpStream) -> std::io::Re
                 break parameters;
             }
             _ => {
-                put_error(&mut c.output, &Error::fatal("0A000", "unsupported frontend protocol"));
+                put_error(
+                    &mut c.output,
+                    &Error::fatal("0A000", "unsupported frontend protocol"),
+                );
                 return c.flush().await;
             }
         }
     };
     let user = parameters.get("user").cloned().unwrap_or_default();
-    let database = parameters.get("database").cloned().unwrap_or_else(|| user.clone());
+    let database = parameters
+        .get("database")
+        .cloned()
+        .unwrap_or_else(|| user.clone());
     let admitted = admit(&engine, &user);
     let (pid, secret, signal) = match admitted {
         Ok(backend) => backend,
@@ -188,8 +201,24 @@ pub(super) async fn connection(engine: Engine, socket: TcpStream) -> std::io::Re
         }
     }
     put(&mut c.output, b'R', |o| o.put_i32(0));
-    for name in ["server_version", "server_encoding", "client_encoding", "DateStyle", "TimeZone", "integer_datetimes", "standard_conforming_strings", "application_name", "is_superuser", "IntervalStyle"] {
-        let value = session.local().settings.borrow().get(&name.to_lowercase()).unwrap_or_default();
+    for name in [
+        "server_version",
+        "server_encoding",
+        "client_encoding",
+        "DateStyle",
+        "TimeZone",
+        "integer_datetimes",
+        "standard_conforming_strings",
+        "application_name",
+        "is_superuser",
+        "IntervalStyle",
+    ] {
+        let value = session
+            .local()
+            .settings
+            .borrow()
+            .get(&name.to_lowercase())
+            .unwrap_or_default();
         _ = ParameterStatus::new(name.into(), value).encode(&mut c.output);
     }
     put(&mut c.output, b'K', |o| {
@@ -205,12 +234,23 @@ fn admit(engine: &Engine, user: &str) -> Result<(i32, i32, std::sync::Arc<Signal
     let secret = i32::from_be_bytes(super::func::os_random::<4>()?);
     let mut state = engine.state();
     if state.backends.len() >= engine.options().connections_max {
-        return Err(Error::fatal(code::TOO_MANY_CONNECTIONS, "sorry, too many clients already"));
+        return Err(Error::fatal(
+            code::TOO_MANY_CONNECTIONS,
+            "sorry, too many clients already",
+        ));
     }
     match state.catalog.roles.get(user) {
-        None => return Err(Error::fatal(code::INVALID_AUTHORIZATION, format!("role \"{user}\" does not exist"))),
+        None => {
+            return Err(Error::fatal(
+                code::INVALID_AUTHORIZATION,
+                format!("role \"{user}\" does not exist"),
+            ));
+        }
         Some(r) if !r.login => {
-            return Err(Error::fatal(code::INVALID_AUTHORIZATION, format!("role \"{user}\" is not permitted to log in")));
+            return Err(Error::fatal(
+                code::INVALID_AUTHORIZATION,
+                format!("role \"{user}\" is not permitted to log in"),
+            ));
         }
         Some(_) => {}
     }
@@ -307,7 +347,10 @@ async fn talk(c: &mut Connection, session: &mut Session) -> std::io::Result<()> 
             }
             b'd' | b'c' | b'f' => {}
             other => {
-                let e = Error::fatal(code::PROTOCOL_VIOLATION, format!("invalid frontend message type {other}"));
+                let e = Error::fatal(
+                    code::PROTOCOL_VIOLATION,
+                    format!("invalid frontend message type {other}"),
+                );
                 put_error(&mut c.output, &e);
                 return c.flush().await;
             }
@@ -359,13 +402,21 @@ async fn extended(
                     0 | 705 => None,
                     oid => match Type::from_oid(oid) {
                         Some(ty) => Some(ty),
-                        None => return fail(code::UNDEFINED_OBJECT, format!("type with OID {oid} does not exist")),
+                        None => {
+                            return fail(
+                                code::UNDEFINED_OBJECT,
+                                format!("type with OID {oid} does not exist"),
+                            );
+                        }
                     },
                 });
             }
             let mut statements = parse::parse(&sql)?;
             if statements.len() > 1 {
-                return fail(code::SYNTAX_ERROR, "cannot insert multiple commands into a prepared statement");
+                return fail(
+                    code::SYNTAX_ERROR,
+                    "cannot insert multiple commands into a prepared statement",
+                );
             }
             if !name.is_empty() && session.prepared.contains_key(&name) {
                 return fail(
@@ -415,7 +466,16 @@ async fn extended(
                 });
             }
             let results = f.formats()?;
-            portals.insert(portal, Portal { prepared, params, formats: results, answer: None, sent: 0 });
+            portals.insert(
+                portal,
+                Portal {
+                    prepared,
+                    params,
+                    formats: results,
+                    answer: None,
+                    sent: 0,
+                },
+            );
             put(&mut c.output, b'2', |_| {});
         }
         b'D' => {
@@ -437,7 +497,10 @@ async fn extended(
                 describe_result(&mut c.output, columns.as_deref(), &[]);
             } else {
                 let Some(portal) = portals.get_mut(&name) else {
-                    return fail(code::INVALID_CURSOR_NAME, format!("portal \"{name}\" does not exist"));
+                    return fail(
+                        code::INVALID_CURSOR_NAME,
+                        format!("portal \"{name}\" does not exist"),
+                    );
                 };
                 let (_, columns) = session.describe(&mut portal.prepared)?;
                 describe_result(&mut c.output, columns.as_deref(), &portal.formats);
@@ -447,7 +510,10 @@ async fn extended(
             let name = f.string()?;
             let limit = usize::try_from(f.i32()?).unwrap_or(0);
             let Some(portal) = portals.get_mut(&name) else {
-                return fail(code::INVALID_CURSOR_NAME, format!("portal \"{name}\" does not exist"));
+                return fail(
+                    code::INVALID_CURSOR_NAME,
+                    format!("portal \"{name}\" does not exist"),
+                );
             };
             if portal.prepared.statement.is_none() {
                 put(&mut c.output, b'I', |_| {});
@@ -456,9 +522,15 @@ async fn extended(
             if portal.answer.is_none() {
                 portal.answer = Some(session.run(&mut portal.prepared, &portal.params).await?);
             }
-            let Some(answer) = &portal.answer else { return Ok(()) };
+            let Some(answer) = &portal.answer else {
+                return Ok(());
+            };
             let rest = &answer.rows[portal.sent..];
-            let take = if limit == 0 { rest.len() } else { limit.min(rest.len()) };
+            let take = if limit == 0 {
+                rest.len()
+            } else {
+                limit.min(rest.len())
+            };
             if let Some(columns) = &answer.columns {
                 for row in &rest[..take] {
                     data_row(&mut c.output, columns, row, &portal.formats)?;

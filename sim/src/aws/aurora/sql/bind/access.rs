@@ -42,7 +42,8 @@ pub(super) fn optimise(
                     kind: JoinKind::Inner,
                     left,
                     right: leaf,
-                    on: Vec::new(), filter_after: Vec::new(),
+                    on: Vec::new(),
+                    filter_after: Vec::new(),
                     right_places: places.clone(),
                     left_places,
                     equal: Vec::new(),
@@ -100,7 +101,9 @@ fn take_ready(
 ) -> Vec<Expr> {
     let mut have = bound.to_vec();
     have.push(places.clone());
-    let (ready, rest) = std::mem::take(conditions).into_iter().partition(|c| covered(c, &have));
+    let (ready, rest) = std::mem::take(conditions)
+        .into_iter()
+        .partition(|c| covered(c, &have));
     *conditions = rest;
     ready
 }
@@ -113,8 +116,11 @@ fn best(leaves: &[Node], conditions: &[Expr], bound: &[std::ops::Range<usize>]) 
             Node::Scan(scan) => {
                 let mut have = bound.to_vec();
                 have.push(places(leaf));
-                let usable: Vec<&Expr> =
-                    conditions.iter().chain(&scan.security).filter(|c| covered(c, &have)).collect();
+                let usable: Vec<&Expr> = conditions
+                    .iter()
+                    .chain(&scan.security)
+                    .filter(|c| covered(c, &have))
+                    .collect();
                 match pick(scan, &usable, &[], false).0 {
                     Access::Index { index, equal, .. } => {
                         let def = scan.table.indexes.iter().find(|i| i.oid == index);
@@ -297,11 +303,21 @@ fn hashable(join: &mut Join, bound: &[std::ops::Range<usize>]) {
     }
 }
 
-fn choose(node: &mut Node, bound: &[std::ops::Range<usize>], order: &[(Expr, bool, bool)], limited: bool) -> bool {
+fn choose(
+    node: &mut Node,
+    bound: &[std::ops::Range<usize>],
+    order: &[(Expr, bool, bool)],
+    limited: bool,
+) -> bool {
     let Node::Scan(scan) = node else { return false };
     let mut have = bound.to_vec();
     have.push(scan.offset..scan.offset + scan.table.columns.len());
-    let parts: Vec<&Expr> = scan.filter.iter().chain(&scan.security).filter(|c| covered(c, &have)).collect();
+    let parts: Vec<&Expr> = scan
+        .filter
+        .iter()
+        .chain(&scan.security)
+        .filter(|c| covered(c, &have))
+        .collect();
     let (access, presorted) = pick(scan, &parts, order, limited);
     scan.access = access;
     presorted
@@ -342,9 +358,17 @@ fn bounds<'a>(scan: &Scan, parts: &[&'a Expr]) -> Vec<Bound<'a>> {
                 continue;
             }
             if own(scan, a) && !own(scan, b) {
-                out.push(Bound { part: strip(a), op: *op, key: b });
+                out.push(Bound {
+                    part: strip(a),
+                    op: *op,
+                    key: b,
+                });
             } else if own(scan, b) && !own(scan, a) {
-                out.push(Bound { part: strip(b), op: op.flipped(), key: a });
+                out.push(Bound {
+                    part: strip(b),
+                    op: op.flipped(),
+                    key: a,
+                });
             }
         }
     }
@@ -370,7 +394,9 @@ pub(super) fn shift(e: Expr, offset: usize) -> Expr {
 }
 
 fn implied(scan: &Scan, index: &IndexDef, parts: &[&Expr]) -> bool {
-    let Some((predicate, _)) = &index.predicate else { return true };
+    let Some((predicate, _)) = &index.predicate else {
+        return true;
+    };
     let mut wanted = Vec::new();
     conjuncts(shift(predicate.clone(), scan.offset), &mut wanted);
     wanted.iter().all(|w| parts.iter().any(|p| p.same_as(w)))
@@ -385,7 +411,9 @@ fn pick(scan: &Scan, parts: &[&Expr], order: &[(Expr, bool, bool)], limited: boo
         }
         let mut equal = Vec::new();
         for part in &index.parts {
-            let hit = bounds.iter().find(|b| b.op == Compare::Eq && part_matches(scan, part, b.part));
+            let hit = bounds
+                .iter()
+                .find(|b| b.op == Compare::Eq && part_matches(scan, part, b.part));
             match hit {
                 Some(b) => equal.push(b.key.clone()),
                 None => break,
@@ -410,12 +438,29 @@ fn pick(scan: &Scan, parts: &[&Expr], order: &[(Expr, bool, bool)], limited: boo
         score += if sorted && (limited || score > 0) { 8 } else { 0 };
         if score > best.0 {
             let oid = index.oid;
-            best = (score, Access::Index { index: oid, equal, low, high, reverse: sorted && reverse }, sorted);
+            best = (
+                score,
+                Access::Index {
+                    index: oid,
+                    equal,
+                    low,
+                    high,
+                    reverse: sorted && reverse,
+                },
+                sorted,
+            );
         }
         if best.0 < 15
             && let Some(keys) = any_of(scan, index, parts)
         {
-            best = (15, Access::AnyOf { index: index.oid, keys }, false);
+            best = (
+                15,
+                Access::AnyOf {
+                    index: index.oid,
+                    keys,
+                },
+                false,
+            );
         }
     }
     (best.1, best.2)
@@ -451,7 +496,9 @@ fn sorts(scan: &Scan, index: &IndexDef, fixed: usize, order: &[(Expr, bool, bool
             return (false, false);
         }
         // A column held fixed by an equality sorts anything.
-        if index.parts.iter().take(fixed).any(|p| part_matches(scan, p, e)) || matches!(e, Expr::Const(Value::Null)) {
+        if index.parts.iter().take(fixed).any(|p| part_matches(scan, p, e))
+            || matches!(e, Expr::Const(Value::Null))
+        {
             continue;
         }
         match parts.next() {

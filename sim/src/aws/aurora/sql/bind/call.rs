@@ -13,7 +13,10 @@ impl Binder<'_> {
     pub(super) fn function(&mut self, f: &ast::Function) -> Result<Typed> {
         let (schema, name) = qualified(&f.name)?;
         if schema.as_deref().is_some_and(|s| s != "pg_catalog") {
-            return fail(code::UNDEFINED_FUNCTION, format!("function {}() does not exist", f.name));
+            return fail(
+                code::UNDEFINED_FUNCTION,
+                format!("function {}() does not exist", f.name),
+            );
         }
         if !matches!(f.parameters, FunctionArguments::None) || f.null_treatment.is_some() {
             return unsupported(format_args!("function call {f}"));
@@ -48,18 +51,25 @@ impl Binder<'_> {
 
     fn plain_args(&mut self, name: &str, list: &ast::FunctionArgumentList) -> Result<Vec<Typed>> {
         if list.duplicate_treatment.is_some() || !list.clauses.is_empty() {
-            return unsupported(format_args!("DISTINCT, ORDER BY or another clause in the arguments of {name}"));
+            return unsupported(format_args!(
+                "DISTINCT, ORDER BY or another clause in the arguments of {name}"
+            ));
         }
         let mut args = Vec::with_capacity(list.args.len());
         for arg in &list.args {
             match arg {
                 FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => args.push(self.expr(e)?),
-                FunctionArg::Named { name: ident, arg: FunctionArgExpr::Expr(e), .. }
-                    if name == "make_interval" && args.is_empty() =>
-                {
+                FunctionArg::Named {
+                    name: ident,
+                    arg: FunctionArgExpr::Expr(e),
+                    ..
+                } if name == "make_interval" && args.is_empty() => {
                     let unit = fold(ident);
                     let amount = self.expr(e)?;
-                    return Ok(vec![Typed::new(Expr::Const(Value::text(unit)), Type::Text), amount]);
+                    return Ok(vec![
+                        Typed::new(Expr::Const(Value::text(unit)), Type::Text),
+                        amount,
+                    ]);
                 }
                 other => return unsupported(format_args!("function argument {other}")),
             }
@@ -83,14 +93,24 @@ impl Binder<'_> {
                 let (mut pair, common) = self.unify(args, "NULLIF")?;
                 let b = pair.pop().unwrap_or(Expr::Const(Value::Null));
                 let a = pair.pop().unwrap_or(Expr::Const(Value::Null));
-                let ty = if ty == Type::Unknown { common } else { common.max(ty).min(common) };
+                let ty = if ty == Type::Unknown {
+                    common
+                } else {
+                    common.max(ty).min(common)
+                };
                 return Ok(Typed::new(Expr::NullIf(Box::new(a), Box::new(b)), ty));
             }
             ("pg_typeof", 1) => {
-                return Ok(Typed::new(Expr::Const(Value::Oid(args[0].ty.oid())), Type::Regtype));
+                return Ok(Typed::new(
+                    Expr::Const(Value::Oid(args[0].ty.oid())),
+                    Type::Regtype,
+                ));
             }
             ("row", _) => {
-                let parts = args.into_iter().map(|a| self.settle(a).map(|a| a.expr)).collect::<Result<_>>()?;
+                let parts = args
+                    .into_iter()
+                    .map(|a| self.settle(a).map(|a| a.expr))
+                    .collect::<Result<_>>()?;
                 return Ok(Typed::new(Expr::Row(parts), Type::Record));
             }
             ("current_user" | "current_role" | "user" | "session_user" | "current_catalog", 0) => {
@@ -100,7 +120,10 @@ impl Binder<'_> {
                 };
                 return self.registered(function, args);
             }
-            ("array_append" | "array_prepend" | "array_remove" | "array_position" | "array_cat" | "||", 2) => {
+            (
+                "array_append" | "array_prepend" | "array_remove" | "array_position" | "array_cat" | "||",
+                2,
+            ) => {
                 if let Some(typed) = self.array_call(name, &args)? {
                     return Ok(typed);
                 }
@@ -112,10 +135,16 @@ impl Binder<'_> {
                     "@>" => "array_contains",
                     _ => "array_contained",
                 };
-                let args = parts.into_iter().map(|e| Typed::new(e, Type::TextArray)).collect();
+                let args = parts
+                    .into_iter()
+                    .map(|e| Typed::new(e, Type::TextArray))
+                    .collect();
                 return self.registered(function, args);
             }
-            ("unnest" | "generate_series" | "jsonb_array_elements" | "jsonb_each" | "jsonb_object_keys", _) => {
+            (
+                "unnest" | "generate_series" | "jsonb_array_elements" | "jsonb_each" | "jsonb_object_keys",
+                _,
+            ) => {
                 return unsupported(format_args!("set-returning function {name} outside FROM"));
             }
             _ => {}
@@ -133,7 +162,9 @@ impl Binder<'_> {
             (_, Some(e), _) => e,
             _ => return Ok(None),
         };
-        let Some(array) = elem.array() else { return Ok(None) };
+        let Some(array) = elem.array() else {
+            return Ok(None);
+        };
         let both = l_elem.is_some() && (r_elem.is_some() || (name == "||" && r.ty == Type::Unknown));
         let (function, l_ty, r_ty) = match name {
             "array_cat" => ("array_cat", array, array),
@@ -144,8 +175,14 @@ impl Binder<'_> {
         };
         let l = self.coerce(l, l_ty, -1, CastContext::Implicit)?;
         let r = self.coerce(r, r_ty, -1, CastContext::Implicit)?;
-        let Some(builtin) = func::find(function).first().copied() else { return Ok(None) };
-        let ty = if function == "array_position" { Type::Int4 } else { array };
+        let Some(builtin) = func::find(function).first().copied() else {
+            return Ok(None);
+        };
+        let ty = if function == "array_position" {
+            Type::Int4
+        } else {
+            array
+        };
         Ok(Some(Typed::new(Expr::Call(builtin, vec![l.expr, r.expr]), ty)))
     }
 
@@ -216,7 +253,11 @@ impl Binder<'_> {
         };
         if !allowed {
             let what = if windowed { "window" } else { "aggregate" };
-            let state = if windowed { code::WINDOWING_ERROR } else { code::GROUPING_ERROR };
+            let state = if windowed {
+                code::WINDOWING_ERROR
+            } else {
+                code::GROUPING_ERROR
+            };
             return fail(state, format!("{what} functions are not allowed in {clause}"));
         }
         // Arguments cannot nest aggregates.
@@ -232,7 +273,9 @@ impl Binder<'_> {
         if windowed {
             return self.push_window(WindowKind::Aggregate(aggregate), Vec::new(), f, ty);
         }
-        let Some(scope) = self.scopes.last_mut() else { return unsupported("an aggregate here") };
+        let Some(scope) = self.scopes.last_mut() else {
+            return unsupported("an aggregate here");
+        };
         scope.aggregates.push(aggregate);
         Ok(Typed::new(Expr::Aggregate(scope.aggregates.len() - 1), ty))
     }
@@ -240,7 +283,11 @@ impl Binder<'_> {
     fn set_aggregates_allowed(&mut self, allowed: bool) {
         if let Some(scope) = self.scopes.last_mut() {
             scope.aggregates_allowed = allowed;
-            scope.clause = if allowed { "SELECT" } else { "an aggregate's arguments" };
+            scope.clause = if allowed {
+                "SELECT"
+            } else {
+                "an aggregate's arguments"
+            };
         }
     }
 
@@ -292,7 +339,10 @@ impl Binder<'_> {
         let mut args: Vec<Typed> = args.into_iter().map(|a| self.settle(a)).collect::<Result<_>>()?;
         let input = args.first().map_or(Type::Int8, |a| a.ty);
         let no_such = || {
-            fail::<Type>(code::UNDEFINED_FUNCTION, format!("function {name}({}) does not exist", input.name()))
+            fail::<Type>(
+                code::UNDEFINED_FUNCTION,
+                format!("function {name}({}) does not exist", input.name()),
+            )
         };
         let ty = match kind {
             AggregateKind::Count => Type::Int8,
@@ -339,20 +389,40 @@ impl Binder<'_> {
                 Type::Text
             }
             AggregateKind::JsonAgg | AggregateKind::JsonObjectAgg => {
-                if name.starts_with("jsonb") { Type::Jsonb } else { Type::Json }
+                if name.starts_with("jsonb") {
+                    Type::Jsonb
+                } else {
+                    Type::Json
+                }
             }
         };
         let filter = match &f.filter {
             Some(e) => Some(self.boolean(e, "FILTER")?),
             None => None,
         };
-        Ok(Aggregate { kind, args: args.into_iter().map(|a| a.expr).collect(), distinct, filter, order, input, ty })
+        Ok(Aggregate {
+            kind,
+            args: args.into_iter().map(|a| a.expr).collect(),
+            distinct,
+            filter,
+            order,
+            input,
+            ty,
+        })
     }
 
-    fn window(&mut self, name: &str, f: &ast::Function, list: Option<&ast::FunctionArgumentList>) -> Result<Typed> {
+    fn window(
+        &mut self,
+        name: &str,
+        f: &ast::Function,
+        list: Option<&ast::FunctionArgumentList>,
+    ) -> Result<Typed> {
         if !self.scopes.last().is_some_and(|s| s.windows_allowed) {
             let clause = self.scopes.last().map_or("this place", |s| s.clause);
-            return fail(code::WINDOWING_ERROR, format!("window functions are not allowed in {clause}"));
+            return fail(
+                code::WINDOWING_ERROR,
+                format!("window functions are not allowed in {clause}"),
+            );
         }
         let args = match list {
             Some(list) => self.plain_args(name, list)?,
@@ -380,13 +450,25 @@ impl Binder<'_> {
         self.push_window(kind, args, f, ty)
     }
 
-    fn push_window(&mut self, kind: WindowKind, args: Vec<Expr>, f: &ast::Function, ty: Type) -> Result<Typed> {
+    fn push_window(
+        &mut self,
+        kind: WindowKind,
+        args: Vec<Expr>,
+        f: &ast::Function,
+        ty: Type,
+    ) -> Result<Typed> {
         let named = |b: &Self, name: &ast::Ident| {
             let name = fold(name);
-            let found = b.scopes.last().and_then(|s| s.named_windows.iter().find(|(n, _)| *n == name));
+            let found = b
+                .scopes
+                .last()
+                .and_then(|s| s.named_windows.iter().find(|(n, _)| *n == name));
             match found {
                 Some((_, spec)) => Ok(spec.clone()),
-                None => fail(code::UNDEFINED_OBJECT, format!("window \"{name}\" does not exist")),
+                None => fail(
+                    code::UNDEFINED_OBJECT,
+                    format!("window \"{name}\" does not exist"),
+                ),
             }
         };
         let spec = match &f.over {
@@ -404,7 +486,10 @@ impl Binder<'_> {
             None => return unsupported("a window function without OVER"),
         };
         if let Some(frame) = &spec.window_frame
-            && !matches!(kind, WindowKind::RowNumber | WindowKind::Rank | WindowKind::DenseRank)
+            && !matches!(
+                kind,
+                WindowKind::RowNumber | WindowKind::Rank | WindowKind::DenseRank
+            )
         {
             let default = frame.units == ast::WindowFrameUnits::Range
                 && matches!(frame.start_bound, ast::WindowFrameBound::Preceding(None))
@@ -425,8 +510,15 @@ impl Binder<'_> {
             let (desc, nulls_first) = super::select::direction(&item.options)?;
             order.push((typed.expr, desc, nulls_first));
         }
-        let Some(scope) = self.scopes.last_mut() else { return unsupported("a window function here") };
-        scope.windows.push(Window { kind, args, partition, order });
+        let Some(scope) = self.scopes.last_mut() else {
+            return unsupported("a window function here");
+        };
+        scope.windows.push(Window {
+            kind,
+            args,
+            partition,
+            order,
+        });
         Ok(Typed::new(Expr::Window(scope.windows.len() - 1), ty))
     }
 }
@@ -445,7 +537,11 @@ fn score(candidate: &Builtin, args: &[Typed]) -> Option<i32> {
         } else if wanted == any() {
             1
         } else if wanted == any_array() {
-            if arg.ty.elem().is_some() || arg.ty == Type::Unknown { 50 } else { return None }
+            if arg.ty.elem().is_some() || arg.ty == Type::Unknown {
+                50
+            } else {
+                return None;
+            }
         } else if arg.ty == Type::Unknown {
             // A literal takes the other argument's type if it can, else text, as PostgreSQL prefers.
             if Some(wanted) == known {
@@ -483,10 +579,22 @@ fn aggregate_kind(name: &str) -> Option<AggregateKind> {
         "string_agg" => AggregateKind::StringAgg,
         "json_agg" | "jsonb_agg" => AggregateKind::JsonAgg,
         "json_object_agg" | "jsonb_object_agg" => AggregateKind::JsonObjectAgg,
-        "stddev" | "stddev_samp" => AggregateKind::Variance { sample: true, root: true },
-        "stddev_pop" => AggregateKind::Variance { sample: false, root: true },
-        "variance" | "var_samp" => AggregateKind::Variance { sample: true, root: false },
-        "var_pop" => AggregateKind::Variance { sample: false, root: false },
+        "stddev" | "stddev_samp" => AggregateKind::Variance {
+            sample: true,
+            root: true,
+        },
+        "stddev_pop" => AggregateKind::Variance {
+            sample: false,
+            root: true,
+        },
+        "variance" | "var_samp" => AggregateKind::Variance {
+            sample: true,
+            root: false,
+        },
+        "var_pop" => AggregateKind::Variance {
+            sample: false,
+            root: false,
+        },
         _ => return None,
     })
 }

@@ -38,21 +38,52 @@ impl Binder<'_> {
             }
             E::IsNotDistinctFrom(a, b) => Typed::new(self.same(a, b)?, Type::Bool),
             E::InList { expr, list, negated } => self.in_list(expr, list, *negated)?,
-            E::InSubquery { expr, subquery, negated } => self.in_subquery(expr, subquery, *negated)?,
-            E::Between { expr, negated, low, high } => {
+            E::InSubquery {
+                expr,
+                subquery,
+                negated,
+            } => self.in_subquery(expr, subquery, *negated)?,
+            E::Between {
+                expr,
+                negated,
+                low,
+                high,
+            } => {
                 let low = self.compare(Compare::GtEq, expr, low)?;
                 let high = self.compare(Compare::LtEq, expr, high)?;
                 negate(Typed::new(Expr::And(vec![low, high]), Type::Bool), *negated)
             }
-            E::Like { negated, any: false, expr, pattern, escape_char } => {
-                self.like(expr, pattern, escape_char.as_deref(), *negated, "~~")?
-            }
-            E::ILike { negated, any: false, expr, pattern, escape_char } => {
-                self.like(expr, pattern, escape_char.as_deref(), *negated, "~~*")?
-            }
-            E::AnyOp { left, compare_op, right, .. } => self.quantified(left, compare_op, right, false)?,
-            E::AllOp { left, compare_op, right } => self.quantified(left, compare_op, right, true)?,
-            E::Cast { kind: ast::CastKind::Cast | ast::CastKind::DoubleColon, expr, data_type: ty, format: None } => {
+            E::Like {
+                negated,
+                any: false,
+                expr,
+                pattern,
+                escape_char,
+            } => self.like(expr, pattern, escape_char.as_deref(), *negated, "~~")?,
+            E::ILike {
+                negated,
+                any: false,
+                expr,
+                pattern,
+                escape_char,
+            } => self.like(expr, pattern, escape_char.as_deref(), *negated, "~~*")?,
+            E::AnyOp {
+                left,
+                compare_op,
+                right,
+                ..
+            } => self.quantified(left, compare_op, right, false)?,
+            E::AllOp {
+                left,
+                compare_op,
+                right,
+            } => self.quantified(left, compare_op, right, true)?,
+            E::Cast {
+                kind: ast::CastKind::Cast | ast::CastKind::DoubleColon,
+                expr,
+                data_type: ty,
+                format: None,
+            } => {
                 let (ty, typmod) = data_type(ty)?;
                 self.cast_to(expr, ty, typmod)?
             }
@@ -66,21 +97,29 @@ impl Binder<'_> {
                 self.coerce(unknown, ty, typmod, CastContext::Explicit)?
             }
             E::Interval(i) => self.interval(i)?,
-            E::Case { operand, conditions, else_result, .. } => {
-                self.case(operand.as_deref(), conditions, else_result.as_deref())?
-            }
+            E::Case {
+                operand,
+                conditions,
+                else_result,
+                ..
+            } => self.case(operand.as_deref(), conditions, else_result.as_deref())?,
             E::Exists { subquery, negated } => negate(self.exists(subquery)?, *negated),
             E::Subquery(query) => self.scalar_subquery(query)?,
             E::Tuple(items) => {
                 let parts = items.iter().map(|i| self.expr(i)).collect::<Result<Vec<_>>>()?;
-                let parts: Vec<Expr> =
-                    parts.into_iter().map(|p| self.settle(p).map(|p| p.expr)).collect::<Result<_>>()?;
+                let parts: Vec<Expr> = parts
+                    .into_iter()
+                    .map(|p| self.settle(p).map(|p| p.expr))
+                    .collect::<Result<_>>()?;
                 Typed::new(Expr::Row(parts), Type::Record)
             }
             E::Array(a) => {
                 let items = a.elem.iter().map(|i| self.expr(i)).collect::<Result<Vec<_>>>()?;
                 if items.is_empty() {
-                    return Ok(Typed::new(Expr::Array(Type::Unknown, Vec::new()), Type::UnknownArray));
+                    return Ok(Typed::new(
+                        Expr::Array(Type::Unknown, Vec::new()),
+                        Type::UnknownArray,
+                    ));
                 }
                 let (items, ty) = self.unify(items, "ARRAY")?;
                 match ty.array() {
@@ -96,7 +135,10 @@ impl Binder<'_> {
                 self.call("timezone", vec![zone, value])?
             }
             E::Extract { field, expr, .. } => {
-                let field = Typed::new(Expr::Const(Value::text(field.to_string().to_lowercase())), Type::Text);
+                let field = Typed::new(
+                    Expr::Const(Value::text(field.to_string().to_lowercase())),
+                    Type::Text,
+                );
                 let value = self.expr(expr)?;
                 self.call("extract", vec![field, value])?
             }
@@ -112,19 +154,32 @@ impl Binder<'_> {
                 let (needle, hay) = (self.expr(expr)?, self.expr(r#in)?);
                 self.call("strpos", vec![hay, needle])?
             }
-            E::Substring { expr, substring_from, substring_for, .. } => {
+            E::Substring {
+                expr,
+                substring_from,
+                substring_for,
+                ..
+            } => {
                 let mut args = vec![self.expr(expr)?];
                 match (substring_from, substring_for) {
                     (Some(from), None) => args.push(self.expr(from)?),
                     (Some(from), Some(count)) => args.extend([self.expr(from)?, self.expr(count)?]),
                     (None, Some(count)) => {
-                        args.extend([Typed::new(Expr::Const(Value::Int4(1)), Type::Int4), self.expr(count)?]);
+                        args.extend([
+                            Typed::new(Expr::Const(Value::Int4(1)), Type::Int4),
+                            self.expr(count)?,
+                        ]);
                     }
                     (None, None) => return fail(code::SYNTAX_ERROR, "syntax error in substring()"),
                 }
                 self.call("substring", args)?
             }
-            E::Trim { trim_where, trim_what, expr, trim_characters } => {
+            E::Trim {
+                trim_where,
+                trim_what,
+                expr,
+                trim_characters,
+            } => {
                 let name = match trim_where {
                     Some(ast::TrimWhereField::Leading) => "ltrim",
                     Some(ast::TrimWhereField::Trailing) => "rtrim",
@@ -138,8 +193,17 @@ impl Binder<'_> {
                 }
                 self.call(name, args)?
             }
-            E::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
-                let mut args = vec![self.expr(expr)?, self.expr(overlay_what)?, self.expr(overlay_from)?];
+            E::Overlay {
+                expr,
+                overlay_what,
+                overlay_from,
+                overlay_for,
+            } => {
+                let mut args = vec![
+                    self.expr(expr)?,
+                    self.expr(overlay_what)?,
+                    self.expr(overlay_from)?,
+                ];
                 if let Some(count) = overlay_for {
                     args.push(self.expr(count)?);
                 }
@@ -173,7 +237,10 @@ impl Binder<'_> {
             ast::Value::Boolean(b) => Typed::new(Expr::bool(*b), Type::Bool),
             ast::Value::Null => Typed::new(Expr::Const(Value::Null), Type::Unknown),
             ast::Value::Placeholder(p) => {
-                let number = p.strip_prefix('$').and_then(|n| n.parse::<usize>().ok()).filter(|n| *n > 0);
+                let number = p
+                    .strip_prefix('$')
+                    .and_then(|n| n.parse::<usize>().ok())
+                    .filter(|n| *n > 0);
                 let Some(n) = number else {
                     return fail(code::SYNTAX_ERROR, format!("syntax error at or near \"{p}\""));
                 };
@@ -193,15 +260,21 @@ impl Binder<'_> {
     pub(super) fn settle(&mut self, typed: Typed) -> Result<Typed> {
         match typed.ty {
             Type::Unknown => self.coerce(typed, Type::Text, -1, CastContext::Implicit),
-            Type::UnknownArray => {
-                fail(code::INDETERMINATE_DATATYPE, "cannot determine type of empty array")
-            }
+            Type::UnknownArray => fail(
+                code::INDETERMINATE_DATATYPE,
+                "cannot determine type of empty array",
+            ),
             _ => Ok(typed),
         }
     }
 
     /// Looks a column up from the innermost scope outwards.
-    fn column(&mut self, schema: Option<&ast::Ident>, table: Option<&ast::Ident>, name: &ast::Ident) -> Result<Typed> {
+    fn column(
+        &mut self,
+        schema: Option<&ast::Ident>,
+        table: Option<&ast::Ident>,
+        name: &ast::Ident,
+    ) -> Result<Typed> {
         let (schema, table_name, column) = (schema.map(fold), table.map(fold), fold(name));
         let mut level = 0;
         let mut at = self.scopes.len();
@@ -231,7 +304,11 @@ impl Binder<'_> {
             };
             if let Some(c) = found {
                 self.reach(level);
-                return Ok(Typed { expr: outer(level, c.place), ty: c.ty, typmod: c.typmod });
+                return Ok(Typed {
+                    expr: outer(level, c.place),
+                    ty: c.ty,
+                    typmod: c.typmod,
+                });
             }
             if seen_table {
                 break;
@@ -248,11 +325,18 @@ impl Binder<'_> {
             level += 1;
         }
         match table_name {
-            Some(t) if !seen_table => {
-                fail(code::UNDEFINED_TABLE, format!("missing FROM-clause entry for table \"{t}\""))
-            }
-            Some(t) => fail(code::UNDEFINED_COLUMN, format!("column {t}.{column} does not exist")),
-            None => fail(code::UNDEFINED_COLUMN, format!("column \"{column}\" does not exist")),
+            Some(t) if !seen_table => fail(
+                code::UNDEFINED_TABLE,
+                format!("missing FROM-clause entry for table \"{t}\""),
+            ),
+            Some(t) => fail(
+                code::UNDEFINED_COLUMN,
+                format!("column {t}.{column} does not exist"),
+            ),
+            None => fail(
+                code::UNDEFINED_COLUMN,
+                format!("column \"{column}\" does not exist"),
+            ),
         }
     }
 
@@ -285,7 +369,10 @@ impl Binder<'_> {
                 if inner.ty.is_number() || inner.ty == Type::Interval {
                     return Ok(Typed::new(Expr::Negate(inner.ty, Box::new(inner.expr)), inner.ty));
                 }
-                fail(code::UNDEFINED_FUNCTION, format!("operator does not exist: - {}", inner.ty.name()))
+                fail(
+                    code::UNDEFINED_FUNCTION,
+                    format!("operator does not exist: - {}", inner.ty.name()),
+                )
             }
             other => unsupported(format_args!("operator {other}")),
         }
@@ -294,12 +381,18 @@ impl Binder<'_> {
     fn null_test(&mut self, x: &ast::Expr, negated: bool) -> Result<Typed> {
         let inner = self.expr(x)?;
         let inner = self.settle(inner)?;
-        Ok(negate(Typed::new(Expr::IsNull(Box::new(inner.expr)), Type::Bool), negated))
+        Ok(negate(
+            Typed::new(Expr::IsNull(Box::new(inner.expr)), Type::Bool),
+            negated,
+        ))
     }
 
     fn bool_test(&mut self, x: &ast::Expr, wanted: bool, negated: bool) -> Result<Typed> {
         let inner = self.boolean(x, "IS")?;
-        Ok(negate(Typed::new(Expr::IsBool(Box::new(inner), wanted), Type::Bool), negated))
+        Ok(negate(
+            Typed::new(Expr::IsBool(Box::new(inner), wanted), Type::Bool),
+            negated,
+        ))
     }
 
     fn same(&mut self, a: &ast::Expr, b: &ast::Expr) -> Result<Expr> {
@@ -310,7 +403,10 @@ impl Binder<'_> {
 
     fn in_list(&mut self, expr: &ast::Expr, list: &[ast::Expr], negated: bool) -> Result<Typed> {
         if let ast::Expr::Tuple(_) = expr {
-            let arms = list.iter().map(|item| self.compare(Compare::Eq, expr, item)).collect::<Result<_>>()?;
+            let arms = list
+                .iter()
+                .map(|item| self.compare(Compare::Eq, expr, item))
+                .collect::<Result<_>>()?;
             return Ok(negate(Typed::new(Expr::Or(arms), Type::Bool), negated));
         }
         let mut items = vec![self.expr(expr)?];
@@ -328,10 +424,19 @@ impl Binder<'_> {
             }
         };
         let left = items.remove(0);
-        Ok(negate(Typed::new(Expr::InList(Box::new(left), items), Type::Bool), negated))
+        Ok(negate(
+            Typed::new(Expr::InList(Box::new(left), items), Type::Bool),
+            negated,
+        ))
     }
 
-    fn quantified(&mut self, left: &ast::Expr, op: &BinaryOperator, right: &ast::Expr, all: bool) -> Result<Typed> {
+    fn quantified(
+        &mut self,
+        left: &ast::Expr,
+        op: &BinaryOperator,
+        right: &ast::Expr,
+        all: bool,
+    ) -> Result<Typed> {
         let Some(compare) = super::ops::comparison(op) else {
             return unsupported(format_args!("operator {op} with ANY or ALL"));
         };
@@ -345,14 +450,23 @@ impl Binder<'_> {
         let (left, array) = (self.expr(left)?, self.expr(right)?);
         let array = match array.ty {
             Type::Unknown | Type::UnknownArray => {
-                let elem = if left.ty == Type::Unknown { Type::Text } else { left.ty };
-                let Some(ty) = elem.array() else { return unsupported("ANY over an array of arrays") };
+                let elem = if left.ty == Type::Unknown {
+                    Type::Text
+                } else {
+                    left.ty
+                };
+                let Some(ty) = elem.array() else {
+                    return unsupported("ANY over an array of arrays");
+                };
                 self.coerce(array, ty, -1, CastContext::Explicit)?
             }
             _ => array,
         };
         let Some(elem) = array.ty.elem() else {
-            return fail(code::WRONG_OBJECT_TYPE, "op ANY/ALL (array) requires array on right side");
+            return fail(
+                code::WRONG_OBJECT_TYPE,
+                "op ANY/ALL (array) requires array on right side",
+            );
         };
         let probe = Typed::new(Expr::Const(Value::Null), elem);
         let common = self.common_type(&[left.clone(), probe], "ANY");
@@ -405,7 +519,9 @@ impl Binder<'_> {
 
     fn interval(&mut self, i: &ast::Interval) -> Result<Typed> {
         let unit = i.leading_field.as_ref().map(|f| f.to_string().to_lowercase());
-        let ast::Expr::Value(v) = &*i.value else { return unsupported("INTERVAL of an expression") };
+        let ast::Expr::Value(v) = &*i.value else {
+            return unsupported("INTERVAL of an expression");
+        };
         let text = match &v.value {
             ast::Value::SingleQuotedString(s) => s.clone(),
             ast::Value::Number(n, _) => n.clone(),
@@ -461,7 +577,10 @@ impl Binder<'_> {
             let Some(elem) = base.ty.elem() else {
                 return fail(
                     code::DATATYPE_MISMATCH,
-                    format!("cannot subscript type {} because it does not support subscripting", base.ty.name()),
+                    format!(
+                        "cannot subscript type {} because it does not support subscripting",
+                        base.ty.name()
+                    ),
                 );
             };
             let at = self.coerce(at, Type::Int4, -1, CastContext::Assignment)?;
@@ -476,16 +595,27 @@ impl Binder<'_> {
 }
 
 fn outer(level: usize, place: usize) -> Expr {
-    if level == 0 { Expr::Column(place) } else { Expr::Outer(level, place) }
+    if level == 0 {
+        Expr::Column(place)
+    } else {
+        Expr::Outer(level, place)
+    }
 }
 
 pub(super) fn negate(typed: Typed, negated: bool) -> Typed {
-    if negated { Typed::new(Expr::Not(Box::new(typed.expr)), Type::Bool) } else { typed }
+    if negated {
+        Typed::new(Expr::Not(Box::new(typed.expr)), Type::Bool)
+    } else {
+        typed
+    }
 }
 
 /// The variant's name: enough for an engineer to see what was refused.
 fn construct_name(e: &ast::Expr) -> String {
     let debug = format!("{e:?}");
     let name: String = debug.chars().take_while(|c| c.is_alphanumeric()).collect();
-    format!("expression {name} ({})", e.to_string().chars().take(60).collect::<String>())
+    format!(
+        "expression {name} ({})",
+        e.to_string().chars().take(60).collect::<String>()
+    )
 }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use sqlparser::ast::{self, JoinConstraint, JoinOperator, TableFactor};
 
 use super::super::expr::{Compare, Expr};
-use super::super::plan::{
-    Access, Join, JoinKind, Node, Output, Scan, SetFunction, Source, SourceKind,
-};
+use super::super::plan::{Access, Join, JoinKind, Node, Output, Scan, SetFunction, Source, SourceKind};
 use super::{Binder, Rel, ScopeColumn, Typed, conjuncts, fold, qualified, resolve};
 use crate::aws::aurora::catalog::{Object, Privilege, Table, View, system};
 use crate::aws::aurora::error::{Result, code, fail, unsupported};
@@ -42,7 +40,8 @@ impl Binder<'_> {
             kind: JoinKind::Inner,
             left,
             right,
-            on: Vec::new(), filter_after: Vec::new(),
+            on: Vec::new(),
+            filter_after: Vec::new(),
             right_places,
             left_places,
             equal: Vec::new(),
@@ -75,14 +74,22 @@ impl Binder<'_> {
                         left: right,
                         right: node,
                         on,
- filter_after: Vec::new(),
+                        filter_after: Vec::new(),
                         left_places: middle..end,
                         right_places: first..middle,
                         equal: Vec::new(),
                     }));
                     continue;
                 }
-                other => return unsupported(format_args!("join {other:?}").to_string().split('(').next().unwrap_or("")),
+                other => {
+                    return unsupported(
+                        format_args!("join {other:?}")
+                            .to_string()
+                            .split('(')
+                            .next()
+                            .unwrap_or(""),
+                    );
+                }
             };
             let on = self.join_condition(constraint, left_rels)?;
             node = Node::Join(Box::new(Join {
@@ -90,7 +97,7 @@ impl Binder<'_> {
                 left: node,
                 right,
                 on,
- filter_after: Vec::new(),
+                filter_after: Vec::new(),
                 left_places: first..middle,
                 right_places: middle..end,
                 equal: Vec::new(),
@@ -114,7 +121,9 @@ impl Binder<'_> {
                 }
             }
             JoinConstraint::Natural => {
-                let Some(scope) = self.scopes.last() else { return Ok(out) };
+                let Some(scope) = self.scopes.last() else {
+                    return Ok(out);
+                };
                 let (left, right) = scope.rels.split_at(left_rels);
                 let common: Vec<String> = left
                     .iter()
@@ -132,11 +141,18 @@ impl Binder<'_> {
 
     fn using(&mut self, column: &str, left_rels: usize) -> Result<Expr> {
         let find = |rels: &mut [Rel], side: &str, merge: bool| -> Result<Typed> {
-            let mut hits = rels.iter_mut().flat_map(|r| &mut r.columns).filter(|c| c.name == column && !c.merged);
+            let mut hits = rels
+                .iter_mut()
+                .flat_map(|r| &mut r.columns)
+                .filter(|c| c.name == column && !c.merged);
             match (hits.next(), hits.next()) {
                 (Some(c), None) => {
                     c.merged = merge;
-                    Ok(Typed { expr: Expr::Column(c.place), ty: c.ty, typmod: c.typmod })
+                    Ok(Typed {
+                        expr: Expr::Column(c.place),
+                        ty: c.ty,
+                        typmod: c.typmod,
+                    })
                 }
                 (None, _) => fail(
                     code::UNDEFINED_COLUMN,
@@ -148,7 +164,9 @@ impl Binder<'_> {
                 ),
             }
         };
-        let Some(scope) = self.scopes.last_mut() else { return unsupported("USING here") };
+        let Some(scope) = self.scopes.last_mut() else {
+            return unsupported("USING here");
+        };
         let (left, right) = scope.rels.split_at_mut(left_rels);
         let l = find(left, "left", false)?;
         let r = find(right, "right", true)?;
@@ -176,15 +194,36 @@ impl Binder<'_> {
                     self.table_function(&function, &args.args, alias.as_ref(), *with_ordinality)
                 }
             },
-            TableFactor::Derived { lateral, subquery, alias, sample: None } => {
-                self.derived(*lateral, subquery, alias.as_ref())
-            }
-            TableFactor::NestedJoin { table_with_joins, alias: None } => self.table_with_joins(table_with_joins),
-            TableFactor::UNNEST { alias, array_exprs, with_offset: false, with_ordinality, .. } => {
-                let arrays = array_exprs.iter().map(|e| self.expr(e)).collect::<Result<Vec<_>>>()?;
+            TableFactor::Derived {
+                lateral,
+                subquery,
+                alias,
+                sample: None,
+            } => self.derived(*lateral, subquery, alias.as_ref()),
+            TableFactor::NestedJoin {
+                table_with_joins,
+                alias: None,
+            } => self.table_with_joins(table_with_joins),
+            TableFactor::UNNEST {
+                alias,
+                array_exprs,
+                with_offset: false,
+                with_ordinality,
+                ..
+            } => {
+                let arrays = array_exprs
+                    .iter()
+                    .map(|e| self.expr(e))
+                    .collect::<Result<Vec<_>>>()?;
                 self.unnest(arrays, alias.as_ref(), *with_ordinality)
             }
-            TableFactor::Function { name, args, with_ordinality, alias, .. } => {
+            TableFactor::Function {
+                name,
+                args,
+                with_ordinality,
+                alias,
+                ..
+            } => {
                 let (_, function) = qualified(name)?;
                 self.table_function(&function, args, alias.as_ref(), *with_ordinality)
             }
@@ -202,7 +241,9 @@ impl Binder<'_> {
         let object = match resolve(self.catalog, self.settings.search_path, schema.as_deref(), &table) {
             Ok(object) => object.clone(),
             Err(e) => {
-                if schema.as_deref().is_none_or(|s| s == "pg_catalog" || s == "information_schema")
+                if schema
+                    .as_deref()
+                    .is_none_or(|s| s == "pg_catalog" || s == "information_schema")
                     && let Some(system) = system::find(schema.as_deref(), &table)
                 {
                     let columns = system.outputs();
@@ -215,18 +256,28 @@ impl Binder<'_> {
             Object::Table(t) => self.scan(&t, alias, schema),
             Object::View(v) => self.view(&v, alias),
             Object::Sequence(_) => unsupported(format_args!("selecting from sequence \"{table}\"")),
-            Object::Index(_) => {
-                fail(code::WRONG_OBJECT_TYPE, format!("cannot open relation \"{table}\""))
-            }
+            Object::Index(_) => fail(
+                code::WRONG_OBJECT_TYPE,
+                format!("cannot open relation \"{table}\""),
+            ),
         }
     }
 
     /// Adds a base table to the scope and returns its scan.
-    pub(super) fn scan(&mut self, table: &Arc<Table>, alias: Option<&ast::TableAlias>, schema: Option<String>) -> Result<Node> {
+    pub(super) fn scan(
+        &mut self,
+        table: &Arc<Table>,
+        alias: Option<&ast::TableAlias>,
+        schema: Option<String>,
+    ) -> Result<Node> {
         let offset = self.width();
         let name = alias.map_or_else(|| table.name.clone(), |a| fold(&a.name));
         let mut rel = Rel::of_table(table, &name, offset);
-        rel.schema = if alias.is_none() { schema.or_else(|| Some(table.schema.clone())) } else { None };
+        rel.schema = if alias.is_none() {
+            schema.or_else(|| Some(table.schema.clone()))
+        } else {
+            None
+        };
         self.rename(&mut rel, alias)?;
         self.refuse_duplicate(&name)?;
         self.need(table.oid, Privilege::SELECT, Vec::new());
@@ -250,8 +301,15 @@ impl Binder<'_> {
     }
 
     fn refuse_duplicate(&self, name: &str) -> Result<()> {
-        if self.scopes.last().is_some_and(|s| s.rels.iter().any(|r| r.alias == name && !r.hidden)) {
-            return fail(code::DUPLICATE_ALIAS, format!("table name \"{name}\" specified more than once"));
+        if self
+            .scopes
+            .last()
+            .is_some_and(|s| s.rels.iter().any(|r| r.alias == name && !r.hidden))
+        {
+            return fail(
+                code::DUPLICATE_ALIAS,
+                format!("table name \"{name}\" specified more than once"),
+            );
         }
         Ok(())
     }
@@ -295,11 +353,20 @@ impl Binder<'_> {
         let query = bound?;
         let columns = super::subquery::renamed(query.columns.clone(), &view.columns)?;
         let slot = self.new_slot();
-        let kind = SourceKind::Query { query: Box::new(query), lateral: false, slot };
+        let kind = SourceKind::Query {
+            query: Box::new(query),
+            lateral: false,
+            slot,
+        };
         self.source(kind, columns, alias, &view.name, false)
     }
 
-    fn derived(&mut self, lateral: bool, query: &ast::Query, alias: Option<&ast::TableAlias>) -> Result<Node> {
+    fn derived(
+        &mut self,
+        lateral: bool,
+        query: &ast::Query,
+        alias: Option<&ast::TableAlias>,
+    ) -> Result<Node> {
         // Without LATERAL the tables to the left are there but cannot be named.
         let mut hidden = Vec::new();
         if !lateral && let Some(scope) = self.scopes.last_mut() {
@@ -321,10 +388,18 @@ impl Binder<'_> {
             if reach > 0 {
                 return unsupported("FOR UPDATE in a LATERAL or correlated subquery");
             }
-            self.units.push(super::Unit::Query { slot, query, eager: true });
+            self.units.push(super::Unit::Query {
+                slot,
+                query,
+                eager: true,
+            });
             SourceKind::Slot(slot)
         } else {
-            SourceKind::Query { query: Box::new(query), lateral: reach > 0, slot }
+            SourceKind::Query {
+                query: Box::new(query),
+                lateral: reach > 0,
+                slot,
+            }
         };
         self.source(kind, columns, alias, "", false)
     }
@@ -338,7 +413,12 @@ impl Binder<'_> {
         ordinality: bool,
     ) -> Result<Node> {
         if ordinality {
-            columns.push(Output { name: "ordinality".into(), ty: Type::Int8, typmod: -1, origin: (0, 0) });
+            columns.push(Output {
+                name: "ordinality".into(),
+                ty: Type::Int8,
+                typmod: -1,
+                origin: (0, 0),
+            });
         }
         let offset = self.width();
         let alias_name = alias.map_or_else(|| name.to_string(), |a| fold(&a.name));
@@ -372,10 +452,21 @@ impl Binder<'_> {
             scope.push(rel);
             scope.width = scope.width.max(offset + width);
         }
-        Ok(Node::Rows(Box::new(Source { kind, offset, width, filter: Vec::new(), ordinality })))
+        Ok(Node::Rows(Box::new(Source {
+            kind,
+            offset,
+            width,
+            filter: Vec::new(),
+            ordinality,
+        })))
     }
 
-    fn unnest(&mut self, arrays: Vec<Typed>, alias: Option<&ast::TableAlias>, ordinality: bool) -> Result<Node> {
+    fn unnest(
+        &mut self,
+        arrays: Vec<Typed>,
+        alias: Option<&ast::TableAlias>,
+        ordinality: bool,
+    ) -> Result<Node> {
         let mut columns = Vec::new();
         let mut exprs = Vec::new();
         for array in arrays {
@@ -393,7 +484,12 @@ impl Binder<'_> {
                 Some(a) if columns.is_empty() && a.columns.is_empty() => fold(&a.name),
                 _ => "unnest".into(),
             };
-            columns.push(Output { name, ty: elem, typmod: -1, origin: (0, 0) });
+            columns.push(Output {
+                name,
+                ty: elem,
+                typmod: -1,
+                origin: (0, 0),
+            });
             exprs.push(array.expr);
         }
         self.source(SourceKind::Unnest(exprs), columns, alias, "unnest", ordinality)
@@ -417,8 +513,15 @@ impl Binder<'_> {
         if name == "unnest" {
             return self.unnest(bound, alias, ordinality);
         }
-        let column = |name: &str, ty: Type| Output { name: name.into(), ty, typmod: -1, origin: (0, 0) };
-        let alias_column = alias.filter(|a| a.columns.is_empty()).map_or_else(|| name.to_string(), |a| fold(&a.name));
+        let column = |name: &str, ty: Type| Output {
+            name: name.into(),
+            ty,
+            typmod: -1,
+            origin: (0, 0),
+        };
+        let alias_column = alias
+            .filter(|a| a.columns.is_empty())
+            .map_or_else(|| name.to_string(), |a| fold(&a.name));
         let mut to = |binder: &mut Self, i: usize, ty: Type| -> Result<()> {
             let arg = bound[i].clone();
             bound[i] = binder.coerce(arg, ty, -1, CastContext::Implicit)?;
@@ -430,7 +533,11 @@ impl Binder<'_> {
                 let other = bound[1].ty;
                 let ty = match (first, other) {
                     (Type::Timestamptz | Type::Timestamp | Type::Date, _) => {
-                        if first == Type::Timestamp { Type::Timestamp } else { Type::Timestamptz }
+                        if first == Type::Timestamp {
+                            Type::Timestamp
+                        } else {
+                            Type::Timestamptz
+                        }
                     }
                     (Type::Int8, _) | (_, Type::Int8) => Type::Int8,
                     (Type::Numeric, _) | (_, Type::Numeric) => Type::Numeric,
@@ -444,10 +551,17 @@ impl Binder<'_> {
                 to(self, 0, ty)?;
                 to(self, 1, ty)?;
                 if args.len() == 3 {
-                    let step = if matches!(ty, Type::Timestamptz | Type::Timestamp) { Type::Interval } else { ty };
+                    let step = if matches!(ty, Type::Timestamptz | Type::Timestamp) {
+                        Type::Interval
+                    } else {
+                        ty
+                    };
                     to(self, 2, step)?;
                 } else if matches!(ty, Type::Timestamptz | Type::Timestamp) {
-                    return fail(code::UNDEFINED_FUNCTION, "function generate_series needs a step of type interval");
+                    return fail(
+                        code::UNDEFINED_FUNCTION,
+                        "function generate_series needs a step of type interval",
+                    );
                 }
                 (SetFunction::GenerateSeries, vec![column(&alias_column, ty)])
             }
@@ -457,24 +571,39 @@ impl Binder<'_> {
             }
             ("jsonb_array_elements_text" | "json_array_elements_text", 1) => {
                 to(self, 0, Type::Jsonb)?;
-                (SetFunction::JsonArrayElementsText, vec![column("value", Type::Text)])
+                (
+                    SetFunction::JsonArrayElementsText,
+                    vec![column("value", Type::Text)],
+                )
             }
             ("jsonb_each", 1) => {
                 to(self, 0, Type::Jsonb)?;
-                (SetFunction::JsonEach, vec![column("key", Type::Text), column("value", Type::Jsonb)])
+                (
+                    SetFunction::JsonEach,
+                    vec![column("key", Type::Text), column("value", Type::Jsonb)],
+                )
             }
             ("jsonb_each_text", 1) => {
                 to(self, 0, Type::Jsonb)?;
-                (SetFunction::JsonEachText, vec![column("key", Type::Text), column("value", Type::Text)])
+                (
+                    SetFunction::JsonEachText,
+                    vec![column("key", Type::Text), column("value", Type::Text)],
+                )
             }
             ("jsonb_object_keys", 1) => {
                 to(self, 0, Type::Jsonb)?;
-                (SetFunction::JsonObjectKeys, vec![column(&alias_column, Type::Text)])
+                (
+                    SetFunction::JsonObjectKeys,
+                    vec![column(&alias_column, Type::Text)],
+                )
             }
             ("string_to_table", 2) => {
                 to(self, 0, Type::Text)?;
                 to(self, 1, Type::Text)?;
-                (SetFunction::StringToTable, vec![column(&alias_column, Type::Text)])
+                (
+                    SetFunction::StringToTable,
+                    vec![column(&alias_column, Type::Text)],
+                )
             }
             _ => {
                 let typed = self.call(name, bound)?;
@@ -483,6 +612,12 @@ impl Binder<'_> {
             }
         };
         let exprs = bound.into_iter().map(|t| t.expr).collect();
-        self.source(SourceKind::Function(kind, exprs), columns, alias, name, ordinality)
+        self.source(
+            SourceKind::Function(kind, exprs),
+            columns,
+            alias,
+            name,
+            ordinality,
+        )
     }
 }

@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 use sqlparser::ast;
 
-pub use scope::{Rel, Scope, ScopeColumn, Typed};
-pub use types::{column_type, data_type, named};
+pub(crate) use scope::{Rel, Scope, ScopeColumn, Typed};
+pub(crate) use types::{column_type, data_type, named};
 
 use super::expr::Expr;
 use super::plan::{Main, Needed, Output, Plan, Query, Unit};
@@ -29,7 +29,7 @@ use crate::aws::aurora::lock::Mode;
 use crate::aws::aurora::types::{CastContext, Type, Value};
 
 /// What binding needs to know of the session.
-pub struct Settings<'a> {
+pub(crate) struct Settings<'a> {
     /// Current role.
     pub role: &'a str,
     /// Schemas searched, in order.
@@ -50,7 +50,7 @@ struct CteRef {
 }
 
 /// Binds one statement.
-pub struct Binder<'a> {
+pub(crate) struct Binder<'a> {
     catalog: &'a Catalog,
     settings: &'a Settings<'a>,
     params: Vec<Option<Type>>,
@@ -69,12 +69,16 @@ pub struct Binder<'a> {
 }
 
 /// An identifier as PostgreSQL folds it.
-pub fn fold(ident: &ast::Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+pub(crate) fn fold(ident: &ast::Ident) -> String {
+    if ident.quote_style.is_some() {
+        ident.value.clone()
+    } else {
+        ident.value.to_lowercase()
+    }
 }
 
 /// Schema and name of a possibly qualified name.
-pub fn qualified(name: &ast::ObjectName) -> Result<(Option<String>, String)> {
+pub(crate) fn qualified(name: &ast::ObjectName) -> Result<(Option<String>, String)> {
     let mut parts = Vec::new();
     for part in &name.0 {
         match part.as_ident() {
@@ -86,18 +90,24 @@ pub fn qualified(name: &ast::ObjectName) -> Result<(Option<String>, String)> {
         [name] => Ok((None, name.clone())),
         [schema, name] => Ok((Some(schema.clone()), name.clone())),
         [_database, schema, name] => Ok((Some(schema.clone()), name.clone())),
-        _ => fail(code::SYNTAX_ERROR, format!("improper qualified name (too many dotted names): {name}")),
+        _ => fail(
+            code::SYNTAX_ERROR,
+            format!("improper qualified name (too many dotted names): {name}"),
+        ),
     }
 }
 
 /// Error for a relation that is not there.
-pub fn undefined_table(schema: Option<&str>, name: &str) -> Box<Error> {
+pub(crate) fn undefined_table(schema: Option<&str>, name: &str) -> Box<Error> {
     let full = schema.map_or_else(|| name.to_string(), |s| format!("{s}.{name}"));
-    Error::new(code::UNDEFINED_TABLE, format!("relation \"{full}\" does not exist"))
+    Error::new(
+        code::UNDEFINED_TABLE,
+        format!("relation \"{full}\" does not exist"),
+    )
 }
 
 /// Finds a relation along the search path.
-pub fn resolve<'c>(
+pub(crate) fn resolve<'c>(
     catalog: &'c Catalog,
     search_path: &[String],
     schema: Option<&str>,
@@ -108,7 +118,9 @@ pub fn resolve<'c>(
             // PostgreSQL names the relation, not the schema, when reading; both are 42P01 or 3F000 by context.
             return Err(undefined_table(Some(schema), name));
         }
-        return catalog.lookup(schema, name).ok_or_else(|| undefined_table(Some(schema), name));
+        return catalog
+            .lookup(schema, name)
+            .ok_or_else(|| undefined_table(Some(schema), name));
     }
     for schema in search_path {
         if let Some(object) = catalog.lookup(schema, name) {
@@ -120,7 +132,11 @@ pub fn resolve<'c>(
 
 impl<'a> Binder<'a> {
     /// A binder over a catalog. `params` are the parameter types the client stated.
-    pub fn new(catalog: &'a Catalog, settings: &'a Settings<'a>, params: &[Option<Type>]) -> Binder<'a> {
+    pub(crate) fn new(
+        catalog: &'a Catalog,
+        settings: &'a Settings<'a>,
+        params: &[Option<Type>],
+    ) -> Binder<'a> {
         Binder {
             catalog,
             settings,
@@ -138,7 +154,7 @@ impl<'a> Binder<'a> {
     }
 
     /// Plans a statement that reads or writes rows.
-    pub fn plan(mut self, statement: &ast::Statement) -> Result<Plan> {
+    pub(crate) fn plan(mut self, statement: &ast::Statement) -> Result<Plan> {
         let main = match statement {
             ast::Statement::Query(query) => self.top_query(query)?,
             ast::Statement::Insert(insert) => Main::Modify(self.insert(insert)?),
@@ -194,7 +210,7 @@ impl<'a> Binder<'a> {
     }
 
     /// Binds a standalone expression over a table's row: a default, a check, an index key.
-    pub fn table_expr(&mut self, table: &Table, e: &ast::Expr, clause: &'static str) -> Result<Typed> {
+    pub(crate) fn table_expr(&mut self, table: &Table, e: &ast::Expr, clause: &'static str) -> Result<Typed> {
         let mut scope = Scope::new(clause);
         scope.push(Rel::of_table(&Arc::new(table.clone()), &table.name, 0));
         self.scopes.push(scope);
@@ -202,13 +218,16 @@ impl<'a> Binder<'a> {
         self.scopes.pop();
         let bound = bound?;
         if bound.expr.any(&|e| matches!(e, Expr::Sub(_))) {
-            return fail(code::FEATURE_NOT_SUPPORTED, format!("cannot use subquery in {clause}"));
+            return fail(
+                code::FEATURE_NOT_SUPPORTED,
+                format!("cannot use subquery in {clause}"),
+            );
         }
         Ok(bound)
     }
 
     /// Binds an expression that reads no row.
-    pub fn constant_expr(&mut self, e: &ast::Expr, clause: &'static str) -> Result<Typed> {
+    pub(crate) fn constant_expr(&mut self, e: &ast::Expr, clause: &'static str) -> Result<Typed> {
         self.scopes.push(Scope::new(clause));
         let bound = self.expr(e);
         self.scopes.pop();
@@ -216,7 +235,7 @@ impl<'a> Binder<'a> {
     }
 
     /// Parameter types found so far.
-    pub fn params(&self) -> &[Option<Type>] {
+    pub(crate) fn params(&self) -> &[Option<Type>] {
         &self.params
     }
 
@@ -227,7 +246,12 @@ impl<'a> Binder<'a> {
 
     fn need(&mut self, oid: Oid, rights: Privilege, columns: Vec<String>) {
         let role = self.acting.clone();
-        self.needed.push(Needed { oid, rights, columns, role });
+        self.needed.push(Needed {
+            oid,
+            rights,
+            columns,
+            role,
+        });
     }
 
     fn lock_relation(&mut self, oid: Oid, mode: Mode) {
@@ -238,7 +262,13 @@ impl<'a> Binder<'a> {
     }
 
     /// Converts an expression to a type, or fails as PostgreSQL does.
-    pub fn coerce(&mut self, typed: Typed, ty: Type, typmod: i32, context: CastContext) -> Result<Typed> {
+    pub(crate) fn coerce(
+        &mut self,
+        typed: Typed,
+        ty: Type,
+        typmod: i32,
+        context: CastContext,
+    ) -> Result<Typed> {
         if typed.ty == ty && (typmod < 0 || typed.typmod == typmod) {
             return Ok(typed);
         }
@@ -251,16 +281,30 @@ impl<'a> Binder<'a> {
                     } else {
                         Expr::Param(n)
                     };
-                    return Ok(Typed { expr: cast, ty, typmod });
+                    return Ok(Typed {
+                        expr: cast,
+                        ty,
+                        typmod,
+                    });
                 }
                 Expr::Param(n) => {
                     let known = self.params[n].unwrap_or(Type::Text);
                     return self.coerce(Typed::new(Expr::Param(n), known), ty, typmod, context);
                 }
-                Expr::Const(Value::Null) => return Ok(Typed { expr: Expr::Const(Value::Null), ty, typmod }),
+                Expr::Const(Value::Null) => {
+                    return Ok(Typed {
+                        expr: Expr::Const(Value::Null),
+                        ty,
+                        typmod,
+                    });
+                }
                 Expr::Const(Value::Text(s)) => {
                     let value = self.literal(&s, ty, typmod, context)?;
-                    return Ok(Typed { expr: Expr::Const(value), ty, typmod });
+                    return Ok(Typed {
+                        expr: Expr::Const(value),
+                        ty,
+                        typmod,
+                    });
                 }
                 // An array of unknown literals, a CASE of them and so on end up as text.
                 other => {
@@ -279,15 +323,13 @@ impl<'a> Binder<'a> {
             && !ty.is_oid()
             && ty.elem().is_none()
         {
-            let value = crate::aws::aurora::types::cast(
-                v.clone(),
-                typed.ty,
+            let value =
+                crate::aws::aurora::types::cast(v.clone(), typed.ty, ty, typmod, context, self.settings.now)?;
+            return Ok(Typed {
+                expr: Expr::Const(value),
                 ty,
                 typmod,
-                context,
-                self.settings.now,
-            )?;
-            return Ok(Typed { expr: Expr::Const(value), ty, typmod });
+            });
         }
         let expr = Expr::Cast(Box::new(typed.expr), typed.ty, ty, typmod, context);
         Ok(Typed { expr, ty, typmod })
@@ -295,9 +337,9 @@ impl<'a> Binder<'a> {
 
     fn literal(&self, s: &str, ty: Type, typmod: i32, context: CastContext) -> Result<Value> {
         match ty {
-            Type::Regclass if s.parse::<u32>().is_err() => {
-                Ok(Value::Oid(self.regclass(s).ok_or_else(|| undefined_table(None, s))?))
-            }
+            Type::Regclass if s.parse::<u32>().is_err() => Ok(Value::Oid(
+                self.regclass(s).ok_or_else(|| undefined_table(None, s))?,
+            )),
             Type::Regtype if s.parse::<u32>().is_err() => Ok(Value::Oid(types::named(s)?.oid())),
             _ => {
                 let value = crate::aws::aurora::types::decode_text(s, ty, -1, self.settings.now)?;
@@ -328,11 +370,19 @@ impl<'a> Binder<'a> {
             } else {
                 return fail(
                     code::DATATYPE_MISMATCH,
-                    format!("{construct} types {} and {} cannot be matched", chosen.name(), ty.name()),
+                    format!(
+                        "{construct} types {} and {} cannot be matched",
+                        chosen.name(),
+                        ty.name()
+                    ),
                 );
             }
         }
-        Ok(if chosen == Type::Unknown { Type::Text } else { chosen })
+        Ok(if chosen == Type::Unknown {
+            Type::Text
+        } else {
+            chosen
+        })
     }
 
     fn unify(&mut self, items: Vec<Typed>, construct: &str) -> Result<(Vec<Expr>, Type)> {
@@ -354,7 +404,10 @@ impl<'a> Binder<'a> {
         if !matches!(typed.ty, Type::Bool | Type::Unknown) {
             return fail(
                 code::DATATYPE_MISMATCH,
-                format!("argument of {clause} must be type boolean, not type {}", typed.ty.name()),
+                format!(
+                    "argument of {clause} must be type boolean, not type {}",
+                    typed.ty.name()
+                ),
             );
         }
         Ok(self.coerce(typed, Type::Bool, -1, CastContext::Implicit)?.expr)
@@ -363,7 +416,7 @@ impl<'a> Binder<'a> {
 
 impl super::plan::Modify {
     /// RETURNING.
-    pub fn returning(&self) -> Option<&super::plan::Returning> {
+    pub(crate) fn returning(&self) -> Option<&super::plan::Returning> {
         match self {
             super::plan::Modify::Insert(i) => i.returning.as_ref(),
             super::plan::Modify::Update(u) => u.returning.as_ref(),
@@ -373,9 +426,11 @@ impl super::plan::Modify {
 }
 
 /// The command's name, for messages.
-pub fn statement_name(s: &ast::Statement) -> String {
+pub(crate) fn statement_name(s: &ast::Statement) -> String {
     let text = s.to_string();
-    let mut words = text.split_whitespace().filter(|w| w.chars().all(|c| c.is_ascii_alphabetic()));
+    let mut words = text
+        .split_whitespace()
+        .filter(|w| w.chars().all(|c| c.is_ascii_alphabetic()));
     let first = words.next().unwrap_or("statement").to_uppercase();
     match first.as_str() {
         "CREATE" | "ALTER" | "DROP" => format!("{first} {}", words.next().unwrap_or("").to_uppercase()),
@@ -394,7 +449,7 @@ fn conjuncts(e: Expr, out: &mut Vec<Expr>) {
 
 impl Query {
     /// Number of visible columns.
-    pub fn visible(&self) -> usize {
+    pub(crate) fn visible(&self) -> usize {
         self.columns.len()
     }
 }

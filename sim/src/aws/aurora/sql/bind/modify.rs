@@ -21,7 +21,10 @@ impl Binder<'_> {
         match resolve(self.catalog, self.settings.search_path, schema.as_deref(), &table) {
             Ok(Object::Table(t)) => Ok(t.clone()),
             Ok(Object::View(_)) => unsupported(format_args!("writing through view \"{table}\"")),
-            Ok(_) => fail(code::WRONG_OBJECT_TYPE, format!("cannot change relation \"{table}\"")),
+            Ok(_) => fail(
+                code::WRONG_OBJECT_TYPE,
+                format!("cannot change relation \"{table}\""),
+            ),
             Err(e) => Err(e),
         }
     }
@@ -29,7 +32,10 @@ impl Binder<'_> {
     fn undefined_column(table: &Table, column: &str) -> Box<Error> {
         Error::new(
             code::UNDEFINED_COLUMN,
-            format!("column \"{column}\" of relation \"{}\" does not exist", table.name),
+            format!(
+                "column \"{column}\" of relation \"{}\" does not exist",
+                table.name
+            ),
         )
     }
 
@@ -45,16 +51,23 @@ impl Binder<'_> {
         {
             return unsupported("an INSERT clause of another dialect");
         }
-        let ast::TableObject::TableName(name) = &i.table else { return unsupported("INSERT INTO this target") };
+        let ast::TableObject::TableName(name) = &i.table else {
+            return unsupported("INSERT INTO this target");
+        };
         let table = self.target_table(name)?;
-        let alias = i.table_alias.as_ref().map_or_else(|| table.name.clone(), |a| fold(&a.alias));
+        let alias = i
+            .table_alias
+            .as_ref()
+            .map_or_else(|| table.name.clone(), |a| fold(&a.alias));
         let targets = self.insert_columns(&table, &i.columns)?;
         self.writes = Some("INSERT");
         self.lock_relation(table.oid, Mode::RowExclusive);
         let named = targets.iter().map(|c| table.columns[*c].name.clone()).collect();
         self.need(table.oid, Privilege::INSERT, named);
-        let expected: Vec<(Type, i32)> =
-            targets.iter().map(|c| (table.columns[*c].ty, table.columns[*c].typmod)).collect();
+        let expected: Vec<(Type, i32)> = targets
+            .iter()
+            .map(|c| (table.columns[*c].ty, table.columns[*c].typmod))
+            .collect();
         let (overriding_user, source) = match &i.source {
             None => (false, None),
             Some(q) => (false, Some(self.query(q, Some(&expected))?)),
@@ -68,10 +81,16 @@ impl Binder<'_> {
         });
         let given = source.columns.len();
         if given > targets.len() {
-            return fail(code::SYNTAX_ERROR, "INSERT has more expressions than target columns");
+            return fail(
+                code::SYNTAX_ERROR,
+                "INSERT has more expressions than target columns",
+            );
         }
         if given < targets.len() && !i.columns.is_empty() {
-            return fail(code::SYNTAX_ERROR, "INSERT has more target columns than expressions");
+            return fail(
+                code::SYNTAX_ERROR,
+                "INSERT has more target columns than expressions",
+            );
         }
         let (source, values) = self.insert_values(&table, source, &targets[..given], overriding_user)?;
         let conflict = match &i.on {
@@ -95,7 +114,14 @@ impl Binder<'_> {
                 Some(bound?)
             }
         };
-        Ok(Modify::Insert(Box::new(Insert { table, source, values, conflict, check, returning })))
+        Ok(Modify::Insert(Box::new(Insert {
+            table,
+            source,
+            values,
+            conflict,
+            check,
+            returning,
+        })))
     }
 
     fn insert_columns(&self, table: &Table, names: &[ast::ObjectName]) -> Result<Vec<usize>> {
@@ -106,9 +132,14 @@ impl Binder<'_> {
         let mut seen = BTreeSet::new();
         for name in names {
             let (_, column) = qualified(name)?;
-            let Some(at) = table.column(&column) else { return Err(Self::undefined_column(table, &column)) };
+            let Some(at) = table.column(&column) else {
+                return Err(Self::undefined_column(table, &column));
+            };
             if !seen.insert(at) {
-                return fail(code::DUPLICATE_COLUMN, format!("column \"{column}\" specified more than once"));
+                return fail(
+                    code::DUPLICATE_COLUMN,
+                    format!("column \"{column}\" specified more than once"),
+                );
             }
             out.push(at);
         }
@@ -147,15 +178,24 @@ impl Binder<'_> {
                 if column.identity == Some(Identity::Always) {
                     return Err(Error::new(
                         code::GENERATED_ALWAYS,
-                        format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name),
+                        format!(
+                            "cannot insert a non-DEFAULT value into column \"{}\"",
+                            column.name
+                        ),
                     )
-                    .detail(format!("Column \"{}\" is an identity column defined as GENERATED ALWAYS.", column.name))
+                    .detail(format!(
+                        "Column \"{}\" is an identity column defined as GENERATED ALWAYS.",
+                        column.name
+                    ))
                     .hint("Use OVERRIDING SYSTEM VALUE to override."));
                 }
                 if column.generated.is_some() {
                     return Err(Error::new(
                         code::GENERATED_ALWAYS,
-                        format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name),
+                        format!(
+                            "cannot insert a non-DEFAULT value into column \"{}\"",
+                            column.name
+                        ),
                     )
                     .detail(format!("Column \"{}\" is a generated column.", column.name)));
                 }
@@ -163,10 +203,19 @@ impl Binder<'_> {
             values.push(match from_source {
                 Some(p) => {
                     let output = &source.columns[p];
-                    let typed = Typed { expr: Expr::Column(p), ty: output.ty, typmod: output.typmod };
-                    let typed = Typed { expr: self.assign(typed, column.ty, &column.name)?, ty: column.ty, typmod: -1 };
+                    let typed = Typed {
+                        expr: Expr::Column(p),
+                        ty: output.ty,
+                        typmod: output.typmod,
+                    };
+                    let typed = Typed {
+                        expr: self.assign(typed, column.ty, &column.name)?,
+                        ty: column.ty,
+                        typmod: -1,
+                    };
                     if column.typmod >= 0 && !(output.ty == column.ty && output.typmod == column.typmod) {
-                        self.coerce(typed, column.ty, column.typmod, CastContext::Assignment)?.expr
+                        self.coerce(typed, column.ty, column.typmod, CastContext::Assignment)?
+                            .expr
                     } else {
                         typed.expr
                     }
@@ -187,7 +236,10 @@ impl Binder<'_> {
                     None => {
                         return fail(
                             code::UNDEFINED_OBJECT,
-                            format!("constraint \"{name}\" for table \"{}\" does not exist", table.name),
+                            format!(
+                                "constraint \"{name}\" for table \"{}\" does not exist",
+                                table.name
+                            ),
                         );
                     }
                 }
@@ -197,7 +249,10 @@ impl Binder<'_> {
                 for name in names {
                     let name = fold(name);
                     columns.push(table.column(&name).ok_or_else(|| {
-                        Error::new(code::UNDEFINED_COLUMN, format!("column \"{name}\" does not exist"))
+                        Error::new(
+                            code::UNDEFINED_COLUMN,
+                            format!("column \"{name}\" does not exist"),
+                        )
                     })?);
                 }
                 columns.sort_unstable();
@@ -238,12 +293,24 @@ impl Binder<'_> {
                 scope.push(excluded);
                 self.scopes.push(scope);
                 let set = self.assignments(table, &update.assignments);
-                let filter = update.selection.as_ref().map(|e| self.boolean(e, "WHERE")).transpose();
+                let filter = update
+                    .selection
+                    .as_ref()
+                    .map(|e| self.boolean(e, "WHERE"))
+                    .transpose();
                 self.scopes.pop();
-                let using =
-                    self.using_security(table, 0, &[PolicyCommand::All, PolicyCommand::Update, PolicyCommand::Select])?;
+                let using = self.using_security(
+                    table,
+                    0,
+                    &[PolicyCommand::All, PolicyCommand::Update, PolicyCommand::Select],
+                )?;
                 let check = self.write_security(table, &[PolicyCommand::All, PolicyCommand::Update])?;
-                Some(ConflictUpdate { set: set?, filter: filter?, using, check })
+                Some(ConflictUpdate {
+                    set: set?,
+                    filter: filter?,
+                    using,
+                    check,
+                })
             }
         };
         Ok(Conflict { arbiters, update })
@@ -261,7 +328,10 @@ impl Binder<'_> {
                 }
                 (ast::AssignmentTarget::Tuple(names), ast::Expr::Tuple(values)) => {
                     if names.len() != values.len() {
-                        return fail(code::SYNTAX_ERROR, "number of columns does not match number of values");
+                        return fail(
+                            code::SYNTAX_ERROR,
+                            "number of columns does not match number of values",
+                        );
                     }
                     let mut pairs = Vec::new();
                     for (name, value) in names.iter().zip(values) {
@@ -277,14 +347,18 @@ impl Binder<'_> {
                 }
             };
             for (name, value) in pairs {
-                let Some(at) = table.column(&name) else { return Err(Self::undefined_column(table, &name)) };
+                let Some(at) = table.column(&name) else {
+                    return Err(Self::undefined_column(table, &name));
+                };
                 if out.iter().any(|(have, _)| *have == at) {
-                    return fail(code::SYNTAX_ERROR, format!("multiple assignments to same column \"{name}\""));
+                    return fail(
+                        code::SYNTAX_ERROR,
+                        format!("multiple assignments to same column \"{name}\""),
+                    );
                 }
                 let column = &table.columns[at];
                 let Assigned::Ast(value) = value;
-                let is_default =
-                    matches!(value, ast::Expr::Identifier(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case("default"));
+                let is_default = matches!(value, ast::Expr::Identifier(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case("default"));
                 if (column.identity == Some(Identity::Always) || column.generated.is_some()) && !is_default {
                     return fail(
                         code::GENERATED_ALWAYS,
@@ -302,8 +376,13 @@ impl Binder<'_> {
                     };
                     let assigned = self.assign(typed.clone(), column.ty, &column.name)?;
                     if column.typmod >= 0 && typed.typmod != column.typmod {
-                        let typed = Typed { expr: assigned, ty: column.ty, typmod: -1 };
-                        self.coerce(typed, column.ty, column.typmod, CastContext::Assignment)?.expr
+                        let typed = Typed {
+                            expr: assigned,
+                            ty: column.ty,
+                            typmod: -1,
+                        };
+                        self.coerce(typed, column.ty, column.typmod, CastContext::Assignment)?
+                            .expr
                     } else {
                         assigned
                     }
@@ -330,13 +409,22 @@ impl Binder<'_> {
         let node = self.target_scan(&table, alias.as_ref(), PolicyCommand::Update)?;
         let from: &[ast::TableWithJoins] = match &u.from {
             None => &[],
-            Some(ast::UpdateTableFromKind::AfterSet(items) | ast::UpdateTableFromKind::BeforeSet(items)) => items,
+            Some(ast::UpdateTableFromKind::AfterSet(items) | ast::UpdateTableFromKind::BeforeSet(items)) => {
+                items
+            }
         };
         let (select, width) = self.modify_select(node, from, u.selection.as_ref())?;
         let set = self.assignments(&table, &u.assignments)?;
-        let names = set.iter().map(|(at, _)| table.columns[*at].name.clone()).collect();
+        let names = set
+            .iter()
+            .map(|(at, _)| table.columns[*at].name.clone())
+            .collect();
         self.need(table.oid, Privilege::UPDATE, names);
-        let returning = u.returning.as_ref().map(|items| self.returning(items)).transpose()?;
+        let returning = u
+            .returning
+            .as_ref()
+            .map(|items| self.returning(items))
+            .transpose()?;
         self.scopes.pop();
         let mut check = self.write_security(&table, &[PolicyCommand::All, PolicyCommand::Update])?;
         // The new row must stay visible to its writer when the statement reads the table at all.
@@ -344,7 +432,13 @@ impl Binder<'_> {
             check.extend(self.write_security(&table, &[PolicyCommand::All, PolicyCommand::Select])?);
         }
         let select = Select { width, ..select };
-        Ok(Modify::Update(Box::new(Update { table, select, set, check, returning })))
+        Ok(Modify::Update(Box::new(Update {
+            table,
+            select,
+            set,
+            check,
+            returning,
+        })))
     }
 
     pub(super) fn delete(&mut self, d: &ast::Delete) -> Result<Modify> {
@@ -352,7 +446,9 @@ impl Binder<'_> {
             return unsupported("a DELETE clause of another dialect");
         }
         let (ast::FromTable::WithFromKeyword(items) | ast::FromTable::WithoutKeyword(items)) = &d.from;
-        let [item] = items.as_slice() else { return unsupported("DELETE from several tables") };
+        let [item] = items.as_slice() else {
+            return unsupported("DELETE from several tables");
+        };
         let ast::TableFactor::Table { name, alias, .. } = &item.relation else {
             return unsupported(format_args!("DELETE FROM {}", item.relation));
         };
@@ -366,10 +462,18 @@ impl Binder<'_> {
         self.need(table.oid, Privilege::DELETE, Vec::new());
         let using: &[ast::TableWithJoins] = d.using.as_deref().unwrap_or(&[]);
         let (select, width) = self.modify_select(node, using, d.selection.as_ref())?;
-        let returning = d.returning.as_ref().map(|items| self.returning(items)).transpose()?;
+        let returning = d
+            .returning
+            .as_ref()
+            .map(|items| self.returning(items))
+            .transpose()?;
         self.scopes.pop();
         let select = Select { width, ..select };
-        Ok(Modify::Delete(Box::new(Delete { table, select, returning })))
+        Ok(Modify::Delete(Box::new(Delete {
+            table,
+            select,
+            returning,
+        })))
     }
 
     /// The scan of the target: rows must pass the policies of the command and, as they are read, of SELECT.
@@ -384,8 +488,11 @@ impl Binder<'_> {
         let node = self.scan(table, alias, None)?;
         self.needed.truncate(before);
         self.lock_relation(table.oid, Mode::RowExclusive);
-        let Node::Scan(mut scan) = node else { return unsupported("this target") };
-        scan.security.extend(self.using_security(table, scan.offset, &[PolicyCommand::All, command])?);
+        let Node::Scan(mut scan) = node else {
+            return unsupported("this target");
+        };
+        scan.security
+            .extend(self.using_security(table, scan.offset, &[PolicyCommand::All, command])?);
         Ok(Node::Scan(scan))
     }
 

@@ -21,7 +21,12 @@ pub(super) fn comparison(op: &BinaryOperator) -> Option<Compare> {
 }
 
 impl Binder<'_> {
-    pub(super) fn binary(&mut self, left: &ast::Expr, op: &BinaryOperator, right: &ast::Expr) -> Result<Typed> {
+    pub(super) fn binary(
+        &mut self,
+        left: &ast::Expr,
+        op: &BinaryOperator,
+        right: &ast::Expr,
+    ) -> Result<Typed> {
         if let Some(compare) = comparison(op) {
             return Ok(Typed::new(self.compare(compare, left, right)?, Type::Bool));
         }
@@ -70,7 +75,11 @@ impl Binder<'_> {
         };
         // real and an exact number meet in double precision.
         let exact = |t: Type| !matches!(t, Type::Float4 | Type::Float8 | Type::Unknown);
-        let ty = if ty == Type::Float4 && (exact(l.ty) || exact(r.ty)) { Type::Float8 } else { ty };
+        let ty = if ty == Type::Float4 && (exact(l.ty) || exact(r.ty)) {
+            Type::Float8
+        } else {
+            ty
+        };
         if op == Arith::Rem && matches!(ty, Type::Float4 | Type::Float8) {
             return fail(
                 code::UNDEFINED_FUNCTION,
@@ -79,7 +88,10 @@ impl Binder<'_> {
         }
         let l = self.coerce(l.clone(), ty, -1, CastContext::Implicit)?;
         let r = self.coerce(r.clone(), ty, -1, CastContext::Implicit)?;
-        Ok(Some(Typed::new(Expr::Arith(op, ty, Box::new(l.expr), Box::new(r.expr)), ty)))
+        Ok(Some(Typed::new(
+            Expr::Arith(op, ty, Box::new(l.expr), Box::new(r.expr)),
+            ty,
+        )))
     }
 
     pub(super) fn compare(&mut self, op: Compare, left: &ast::Expr, right: &ast::Expr) -> Result<Expr> {
@@ -102,7 +114,11 @@ impl Binder<'_> {
         if l.ty == Type::Json || r.ty == Type::Json {
             return fail(
                 code::UNDEFINED_FUNCTION,
-                format!("operator does not exist: {} {symbol} {}", l.ty.name(), r.ty.name()),
+                format!(
+                    "operator does not exist: {} {symbol} {}",
+                    l.ty.name(),
+                    r.ty.name()
+                ),
             );
         }
         let (a, b) = self.comparable(l, r, symbol)?;
@@ -119,12 +135,17 @@ impl Binder<'_> {
             let (x, y) = (self.expr(x)?, self.expr(y)?);
             pairs.push(self.comparable(x, y, "row comparison")?);
         }
-        let equal = |(x, y): &(Expr, Expr)| Expr::Compare(Compare::Eq, Box::new(x.clone()), Box::new(y.clone()));
+        let equal =
+            |(x, y): &(Expr, Expr)| Expr::Compare(Compare::Eq, Box::new(x.clone()), Box::new(y.clone()));
         match op {
             Compare::Eq => Ok(Expr::And(pairs.iter().map(equal).collect())),
             Compare::NotEq => Ok(Expr::Not(Box::new(Expr::And(pairs.iter().map(equal).collect())))),
             _ => {
-                let strict = if matches!(op, Compare::Lt | Compare::LtEq) { Compare::Lt } else { Compare::Gt };
+                let strict = if matches!(op, Compare::Lt | Compare::LtEq) {
+                    Compare::Lt
+                } else {
+                    Compare::Gt
+                };
                 let mut arms = Vec::new();
                 for i in 0..pairs.len() {
                     let mut all: Vec<Expr> = pairs[..i].iter().map(equal).collect();
@@ -153,9 +174,17 @@ impl Binder<'_> {
             });
         };
         let exact = |t: Type| !matches!(t, Type::Float4 | Type::Float8 | Type::Unknown);
-        let ty = if ty == Type::Float4 && (exact(left) || exact(right)) { Type::Float8 } else { ty };
+        let ty = if ty == Type::Float4 && (exact(left) || exact(right)) {
+            Type::Float8
+        } else {
+            ty
+        };
         // Trailing blanks of char(n) do not count, so it is compared as text.
-        let ty = if ty == Type::Bpchar && (left == Type::Bpchar || right == Type::Bpchar) { Type::Text } else { ty };
+        let ty = if ty == Type::Bpchar && (left == Type::Bpchar || right == Type::Bpchar) {
+            Type::Text
+        } else {
+            ty
+        };
         let trimmed = |b: &mut Self, t: Typed, was: Type| -> Result<Expr> {
             if was == Type::Unknown && (left == Type::Bpchar || right == Type::Bpchar) {
                 let text = b.coerce(t, Type::Text, -1, CastContext::Implicit)?;

@@ -5,7 +5,7 @@ use super::super::plan::{Access, Body, Keys, Node, Query, Select, SourceKind, Wi
 
 impl Query {
     /// Whether it has FOR UPDATE or its kin at any depth that this query's executor handles itself.
-    pub fn locks_rows(&self) -> bool {
+    pub(crate) fn locks_rows(&self) -> bool {
         match &self.body {
             Body::Select(s) => !s.marks.is_empty(),
             _ => false,
@@ -14,7 +14,7 @@ impl Query {
 }
 
 /// How many levels out of itself a query reads: 1 is the query around it.
-pub fn reach(query: &Query) -> usize {
+pub(super) fn reach(query: &Query) -> usize {
     let mut deepest = 0;
     each_expr(query, &mut |e| deepest = deepest.max(expr_reach(e, 0)));
     deepest
@@ -78,8 +78,13 @@ fn each_node(node: &Node, f: &mut dyn FnMut(&Expr)) {
                     equal.iter().for_each(&mut *f);
                     low.iter().chain(high).for_each(|(e, _)| f(e));
                 }
-                Access::AnyOf { keys: Keys::Array(e), .. } => f(e),
-                Access::AnyOf { keys: Keys::List(list), .. } => list.iter().for_each(f),
+                Access::AnyOf {
+                    keys: Keys::Array(e), ..
+                } => f(e),
+                Access::AnyOf {
+                    keys: Keys::List(list),
+                    ..
+                } => list.iter().for_each(f),
             }
         }
         Node::Rows(source) => {
@@ -109,6 +114,6 @@ fn each_node(node: &Node, f: &mut dyn FnMut(&Expr)) {
 }
 
 /// Whether an expression holds a subquery that must be looked into.
-pub fn has_subquery(e: &Expr) -> bool {
+pub(super) fn has_subquery(e: &Expr) -> bool {
     e.any(&|e| matches!(e, Expr::Sub(s) if !matches!(s.ask, Ask::Exists) || s.correlated))
 }

@@ -10,7 +10,7 @@ use crate::aws::aurora::types::Type;
 
 /// A bound expression and its type.
 #[derive(Clone, Debug)]
-pub struct Typed {
+pub(crate) struct Typed {
     /// The expression.
     pub expr: Expr,
     /// Its type; `Unknown` for a bare literal or an untyped parameter.
@@ -21,14 +21,14 @@ pub struct Typed {
 
 impl Typed {
     /// Without a type modifier.
-    pub fn new(expr: Expr, ty: Type) -> Typed {
+    pub(crate) fn new(expr: Expr, ty: Type) -> Typed {
         Typed { expr, ty, typmod: -1 }
     }
 }
 
 /// A column that a name can mean.
 #[derive(Clone, Debug)]
-pub struct ScopeColumn {
+pub(crate) struct ScopeColumn {
     /// Name.
     pub name: String,
     /// Type.
@@ -45,7 +45,7 @@ pub struct ScopeColumn {
 
 /// A table or subquery of FROM.
 #[derive(Clone, Debug)]
-pub struct Rel {
+pub(crate) struct Rel {
     /// Alias or name.
     pub alias: String,
     /// Schema, when unaliased.
@@ -64,7 +64,7 @@ pub struct Rel {
 
 impl Rel {
     /// A base table at an offset.
-    pub fn of_table(table: &Arc<Table>, alias: &str, offset: usize) -> Rel {
+    pub(crate) fn of_table(table: &Arc<Table>, alias: &str, offset: usize) -> Rel {
         let columns = table
             .live()
             .map(|(i, c)| ScopeColumn {
@@ -90,7 +90,7 @@ impl Rel {
 
 /// One query level.
 #[derive(Clone, Debug)]
-pub struct Scope {
+pub(crate) struct Scope {
     /// Tables.
     pub rels: Vec<Rel>,
     /// Names seen so far of SELECT's FROM end here.
@@ -117,7 +117,7 @@ pub struct Scope {
 
 impl Scope {
     /// An empty scope.
-    pub fn new(clause: &'static str) -> Scope {
+    pub(crate) fn new(clause: &'static str) -> Scope {
         Scope {
             rels: Vec::new(),
             width: 0,
@@ -134,10 +134,15 @@ impl Scope {
     }
 
     /// Adds a table.
-    pub fn push(&mut self, rel: Rel) {
+    pub(crate) fn push(&mut self, rel: Rel) {
         let end = match &rel.table {
             Some(t) => rel.columns.first().map_or(0, |_| {
-                rel.columns.iter().map(|c| c.place + 1).max().unwrap_or(0).max(self.width + t.columns.len())
+                rel.columns
+                    .iter()
+                    .map(|c| c.place + 1)
+                    .max()
+                    .unwrap_or(0)
+                    .max(self.width + t.columns.len())
             }),
             None => rel.columns.iter().map(|c| c.place + 1).max().unwrap_or(0),
         };
@@ -146,12 +151,15 @@ impl Scope {
     }
 
     /// The column of this level that an unqualified name means.
-    pub fn find(&self, name: &str) -> Result<Option<&ScopeColumn>> {
+    pub(crate) fn find(&self, name: &str) -> Result<Option<&ScopeColumn>> {
         let mut found: Option<&ScopeColumn> = None;
         for rel in self.rels.iter().filter(|r| !r.hidden && !r.qualified_only) {
             for column in rel.columns.iter().filter(|c| c.name == name && !c.merged) {
                 if found.is_some() {
-                    return fail(code::AMBIGUOUS_COLUMN, format!("column reference \"{name}\" is ambiguous"));
+                    return fail(
+                        code::AMBIGUOUS_COLUMN,
+                        format!("column reference \"{name}\" is ambiguous"),
+                    );
                 }
                 found = Some(column);
             }
@@ -160,9 +168,9 @@ impl Scope {
     }
 
     /// The table of this level with this name.
-    pub fn rel(&self, schema: Option<&str>, alias: &str) -> Option<&Rel> {
-        self.rels.iter().find(|r| {
-            !r.hidden && r.alias == alias && schema.is_none_or(|s| r.schema.as_deref() == Some(s))
-        })
+    pub(crate) fn rel(&self, schema: Option<&str>, alias: &str) -> Option<&Rel> {
+        self.rels
+            .iter()
+            .find(|r| !r.hidden && r.alias == alias && schema.is_none_or(|s| r.schema.as_deref() == Some(s)))
     }
 }

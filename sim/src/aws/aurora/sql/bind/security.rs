@@ -22,7 +22,11 @@ impl Binder<'_> {
         if !table.row_security {
             return Ok(false);
         }
-        let bypass = self.catalog.roles.get(role).is_some_and(|r| r.superuser || r.bypass_rls);
+        let bypass = self
+            .catalog
+            .roles
+            .get(role)
+            .is_some_and(|r| r.superuser || r.bypass_rls);
         let owner = self.catalog.is_member(role, &table.owner);
         if bypass || (owner && !table.force_row_security) {
             return Ok(false);
@@ -30,7 +34,10 @@ impl Binder<'_> {
         if !self.settings.row_security {
             return fail(
                 code::INSUFFICIENT_PRIVILEGE,
-                format!("query would be affected by row-level security policy for table \"{}\"", table.name),
+                format!(
+                    "query would be affected by row-level security policy for table \"{}\"",
+                    table.name
+                ),
             );
         }
         Ok(true)
@@ -94,7 +101,10 @@ impl Binder<'_> {
         if self.depth >= POLICY_DEPTH_MAX {
             return fail(
                 code::INVALID_TABLE_DEFINITION,
-                format!("infinite recursion detected in policy for relation \"{}\"", table.name),
+                format!(
+                    "infinite recursion detected in policy for relation \"{}\"",
+                    table.name
+                ),
             );
         }
         self.depth += 1;
@@ -102,8 +112,10 @@ impl Binder<'_> {
         scope.push(Rel::of_table(table, &table.name, offset));
         scope.barrier = true;
         self.scopes.push(scope);
-        let mut bound = |b: &mut Self, p: &Policy| -> Result<Expr> {
-            let Some(e) = pick(p) else { return Ok(Expr::bool(true)) };
+        let bound = |b: &mut Self, p: &Policy| -> Result<Expr> {
+            let Some(e) = pick(p) else {
+                return Ok(Expr::bool(true));
+            };
             let typed = b.expr(e)?;
             Ok(b.coerce(typed, Type::Bool, -1, CastContext::Implicit)?.expr)
         };

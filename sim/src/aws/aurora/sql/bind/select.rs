@@ -3,10 +3,10 @@
 use sqlparser::ast::{self, SetExpr};
 
 use super::super::expr::Expr;
+use super::super::parse::lock_clause;
 use super::super::plan::{
     Body, Distinct, Group, Node, Output, Query, RowMark, Select, SetOp, SortKey, WaitPolicy,
 };
-use super::super::parse::lock_clause;
 use super::{Binder, Scope, Typed, access, conjuncts, fold};
 use crate::aws::aurora::catalog::Privilege;
 use crate::aws::aurora::error::{Result, code, fail, unsupported};
@@ -32,14 +32,20 @@ struct Targets {
 impl Binder<'_> {
     /// Binds a query. `expected` gives the types that bare literals take: the target columns of an INSERT.
     pub(super) fn query(&mut self, q: &ast::Query, expected: Option<&[(Type, i32)]>) -> Result<Query> {
-        if q.for_clause.is_some() || q.settings.is_some() || q.format_clause.is_some() || !q.pipe_operators.is_empty()
+        if q.for_clause.is_some()
+            || q.settings.is_some()
+            || q.format_clause.is_some()
+            || !q.pipe_operators.is_empty()
         {
             return unsupported("a query clause of another dialect");
         }
         let pushed = self.push_ctes(q.with.as_ref())?;
         let order: &[ast::OrderByExpr] = match &q.order_by {
             None => &[],
-            Some(ast::OrderBy { kind: ast::OrderByKind::Expressions(items), interpolate: None }) => items,
+            Some(ast::OrderBy {
+                kind: ast::OrderByKind::Expressions(items),
+                interpolate: None,
+            }) => items,
             Some(other) => return unsupported(format_args!("{other}")),
         };
         let limited = q.limit_clause.is_some() || q.fetch.is_some();
@@ -55,11 +61,17 @@ impl Binder<'_> {
         self.scopes.push(scope);
         let mut bind = |e: &ast::Expr| -> Result<Option<Expr>> {
             let typed = self.expr(e)?;
-            Ok(Some(self.coerce(typed, Type::Int8, -1, CastContext::Assignment)?.expr))
+            Ok(Some(
+                self.coerce(typed, Type::Int8, -1, CastContext::Assignment)?.expr,
+            ))
         };
         match &q.limit_clause {
             None => {}
-            Some(ast::LimitClause::LimitOffset { limit, offset, limit_by }) if limit_by.is_empty() => {
+            Some(ast::LimitClause::LimitOffset {
+                limit,
+                offset,
+                limit_by,
+            }) if limit_by.is_empty() => {
                 if let Some(limit) = limit {
                     query.limit = bind(limit)?;
                 }
@@ -97,16 +109,21 @@ impl Binder<'_> {
                 if !order.is_empty() || limited {
                     // (SELECT ... LIMIT 3) ORDER BY x: the parenthesised query becomes a derived table.
                     if query.limit.is_some() || query.offset.is_some() || query.hidden() {
-                        return unsupported("ORDER BY or LIMIT around a parenthesised query that has its own");
+                        return unsupported(
+                            "ORDER BY or LIMIT around a parenthesised query that has its own",
+                        );
                     }
                     query.order = self.order_by_output(order, &query.columns)?;
                 }
                 Ok(query)
             }
             SetExpr::Values(values) => self.values(values, order, expected),
-            SetExpr::SetOperation { op, set_quantifier, left, right } => {
-                self.set_operation(*op, *set_quantifier, left, right, order, expected)
-            }
+            SetExpr::SetOperation {
+                op,
+                set_quantifier,
+                left,
+                right,
+            } => self.set_operation(*op, *set_quantifier, left, right, order, expected),
             SetExpr::Table(t) => {
                 let name = t.table_name.clone().unwrap_or_default();
                 unsupported(format_args!("TABLE {name}"))
@@ -134,12 +151,20 @@ impl Binder<'_> {
                         if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default") =>
                     {
                         // Marked by an Outer place that no query can produce; INSERT replaces it.
-                        Typed { expr: Expr::Outer(usize::MAX, i), ty: *ty, typmod: *typmod }
+                        Typed {
+                            expr: Expr::Outer(usize::MAX, i),
+                            ty: *ty,
+                            typmod: *typmod,
+                        }
                     }
                     (e, Some((ty, _))) => {
                         let typed = self.expr(e)?;
                         let unknown = matches!(typed.ty, Type::Unknown | Type::UnknownArray);
-                        if unknown { self.coerce(typed, *ty, -1, CastContext::Assignment)? } else { typed }
+                        if unknown {
+                            self.coerce(typed, *ty, -1, CastContext::Assignment)?
+                        } else {
+                            typed
+                        }
                     }
                     (e, None) => self.expr(e)?,
                 };
@@ -164,11 +189,22 @@ impl Binder<'_> {
             for (row, e) in rows.iter_mut().zip(exprs) {
                 row.push(e);
             }
-            outputs.push(Output { name: format!("column{}", i + 1), ty, typmod: -1, origin: (0, 0) });
+            outputs.push(Output {
+                name: format!("column{}", i + 1),
+                ty,
+                typmod: -1,
+                origin: (0, 0),
+            });
         }
         self.scopes.pop();
         let order = self.order_by_output(order, &outputs)?;
-        Ok(Query { body: Body::Values(rows), order, limit: None, offset: None, columns: outputs })
+        Ok(Query {
+            body: Body::Values(rows),
+            order,
+            limit: None,
+            offset: None,
+            columns: outputs,
+        })
     }
 
     /// A value on its way into a column of type `ty`.
@@ -178,7 +214,11 @@ impl Binder<'_> {
             Ok(t) => Ok(t.expr),
             Err(e) if e.code == code::CANNOT_COERCE => Err(crate::aws::aurora::error::Error::new(
                 code::DATATYPE_MISMATCH,
-                format!("column \"{column}\" is of type {} but expression is of type {}", ty.name(), from.name()),
+                format!(
+                    "column \"{column}\" is of type {} but expression is of type {}",
+                    ty.name(),
+                    from.name()
+                ),
             )
             .hint("You will need to rewrite or cast the expression.")),
             Err(e) => Err(e),
@@ -224,8 +264,19 @@ impl Binder<'_> {
         r.cast_columns(&casts.1);
         let columns = l.columns.clone();
         let order = self.order_by_output(order, &columns)?;
-        let body = Body::SetOp { op, all, left: Box::new(l), right: Box::new(r) };
-        Ok(Query { body, order, limit: None, offset: None, columns })
+        let body = Body::SetOp {
+            op,
+            all,
+            left: Box::new(l),
+            right: Box::new(r),
+        };
+        Ok(Query {
+            body,
+            order,
+            limit: None,
+            offset: None,
+            columns,
+        })
     }
 
     /// ORDER BY that can only name output columns.
@@ -238,7 +289,11 @@ impl Binder<'_> {
                 e => ordinal(e, columns.len())?,
             };
             match at {
-                Some(at) => keys.push(SortKey { at, desc, nulls_first }),
+                Some(at) => keys.push(SortKey {
+                    at,
+                    desc,
+                    nulls_first,
+                }),
                 None => {
                     return fail(
                         code::FEATURE_NOT_SUPPORTED,
@@ -290,7 +345,9 @@ impl Binder<'_> {
         self.clause("ORDER BY", true, true);
         let sort = self.order_by(order, &mut targets, visible)?;
         let distinct = self.distinct(s.distinct.as_ref(), &mut targets, visible, &sort)?;
-        let Some(mut scope) = self.scopes.pop() else { return unsupported("this query") };
+        let Some(mut scope) = self.scopes.pop() else {
+            return unsupported("this query");
+        };
         let mut output: Vec<Expr> = targets.exprs.into_iter().map(|t| t.expr).collect();
         let mut windows = std::mem::take(&mut scope.windows);
         let aggregates = std::mem::take(&mut scope.aggregates);
@@ -304,7 +361,10 @@ impl Binder<'_> {
                 );
             }
             let mut grouping = super::super::bind::select::Grouping::new(keys.unwrap_or_default(), &scope);
-            output = output.into_iter().map(|e| grouping.resolve(e)).collect::<Result<_>>()?;
+            output = output
+                .into_iter()
+                .map(|e| grouping.resolve(e))
+                .collect::<Result<_>>()?;
             for window in &mut windows {
                 grouping.resolve_window(window)?;
             }
@@ -317,7 +377,11 @@ impl Binder<'_> {
                 map_window(window, &mut |e| place_aggregates(e, first_aggregate));
             }
             width = first_aggregate + aggregates.len();
-            Some(Group { keys: grouping.keys, aggregates, having: having.map(place) })
+            Some(Group {
+                keys: grouping.keys,
+                aggregates,
+                having: having.map(place),
+            })
         } else {
             None
         };
@@ -329,8 +393,10 @@ impl Binder<'_> {
             );
         }
         let plain = group.is_none() && windows.is_empty() && matches!(distinct, Distinct::No);
-        let wanted: Vec<(Expr, bool, bool)> =
-            sort.iter().map(|k| (output[k.at].clone(), k.desc, k.nulls_first)).collect();
+        let wanted: Vec<(Expr, bool, bool)> = sort
+            .iter()
+            .map(|k| (output[k.at].clone(), k.desc, k.nulls_first))
+            .collect();
         let (from, filter, presorted) =
             access::optimise(node, filter, if plain { &wanted } else { &[] }, limited);
         let select = Select {
@@ -369,7 +435,10 @@ impl Binder<'_> {
     }
 
     fn targets(&mut self, items: &[ast::SelectItem], expected: Option<&[(Type, i32)]>) -> Result<Targets> {
-        let mut out = Targets { exprs: Vec::new(), columns: Vec::new() };
+        let mut out = Targets {
+            exprs: Vec::new(),
+            columns: Vec::new(),
+        };
         for item in items {
             match item {
                 ast::SelectItem::UnnamedExpr(e) => {
@@ -393,11 +462,17 @@ impl Binder<'_> {
                         .flat_map(|r| r.columns.iter().filter(|c| !c.merged).cloned())
                         .collect();
                     if columns.is_empty() && self.top().rels.is_empty() {
-                        return fail(code::SYNTAX_ERROR, "SELECT * with no tables specified is not valid");
+                        return fail(
+                            code::SYNTAX_ERROR,
+                            "SELECT * with no tables specified is not valid",
+                        );
                     }
                     out.extend(columns);
                 }
-                ast::SelectItem::QualifiedWildcard(ast::SelectItemQualifiedWildcardKind::ObjectName(name), o) => {
+                ast::SelectItem::QualifiedWildcard(
+                    ast::SelectItemQualifiedWildcardKind::ObjectName(name),
+                    o,
+                ) => {
                     refuse_options(o)?;
                     let (schema, table) = super::qualified(name)?;
                     let columns = match self.top().rel(schema.as_deref(), &table) {
@@ -438,7 +513,12 @@ impl Binder<'_> {
                 .map_or((0, 0), |c| c.origin),
             _ => (0, 0),
         };
-        out.columns.push(Output { name, ty: typed.ty, typmod: typed.typmod, origin });
+        out.columns.push(Output {
+            name,
+            ty: typed.ty,
+            typmod: typed.typmod,
+            origin,
+        });
         out.exprs.push(typed);
     }
 
@@ -447,7 +527,10 @@ impl Binder<'_> {
         self.clause("RETURNING", false, false);
         let targets = self.targets(items, None)?;
         let exprs = targets.exprs.into_iter().map(|t| t.expr).collect();
-        Ok(super::super::plan::Returning { exprs, columns: targets.columns })
+        Ok(super::super::plan::Returning {
+            exprs,
+            columns: targets.columns,
+        })
     }
 
     fn group_keys(&mut self, group_by: &ast::GroupByExpr, targets: &Targets) -> Result<Option<Vec<Expr>>> {
@@ -486,7 +569,10 @@ impl Binder<'_> {
                 }
             };
             if key.any(&|e| matches!(e, Expr::Aggregate(_))) {
-                return fail(code::GROUPING_ERROR, "aggregate functions are not allowed in GROUP BY");
+                return fail(
+                    code::GROUPING_ERROR,
+                    "aggregate functions are not allowed in GROUP BY",
+                );
             }
             keys.push(key);
         }
@@ -508,13 +594,20 @@ impl Binder<'_> {
             let named = match &item.expr {
                 ast::Expr::Identifier(name) => {
                     let name = fold(name);
-                    let mut hits =
-                        targets.columns.iter().enumerate().filter(|(_, c)| c.name == name).map(|(i, _)| i);
+                    let mut hits = targets
+                        .columns
+                        .iter()
+                        .enumerate()
+                        .filter(|(_, c)| c.name == name)
+                        .map(|(i, _)| i);
                     let first = hits.next();
                     if let Some(first) = first
                         && hits.any(|other| !targets.exprs[other].expr.same_as(&targets.exprs[first].expr))
                     {
-                        return fail(code::AMBIGUOUS_COLUMN, format!("ORDER BY \"{name}\" is ambiguous"));
+                        return fail(
+                            code::AMBIGUOUS_COLUMN,
+                            format!("ORDER BY \"{name}\" is ambiguous"),
+                        );
                     }
                     first
                 }
@@ -540,7 +633,11 @@ impl Binder<'_> {
                     }
                 }
             };
-            keys.push(SortKey { at, desc, nulls_first });
+            keys.push(SortKey {
+                at,
+                desc,
+                nulls_first,
+            });
         }
         Ok(keys)
     }
@@ -638,8 +735,17 @@ impl Binder<'_> {
 impl Targets {
     fn extend(&mut self, columns: Vec<super::ScopeColumn>) {
         for c in columns {
-            self.columns.push(Output { name: c.name, ty: c.ty, typmod: c.typmod, origin: c.origin });
-            self.exprs.push(Typed { expr: Expr::Column(c.place), ty: c.ty, typmod: c.typmod });
+            self.columns.push(Output {
+                name: c.name,
+                ty: c.ty,
+                typmod: c.typmod,
+                origin: c.origin,
+            });
+            self.exprs.push(Typed {
+                expr: Expr::Column(c.place),
+                ty: c.ty,
+                typmod: c.typmod,
+            });
         }
     }
 }
@@ -661,16 +767,27 @@ impl Grouping {
                 names.push((c.place, format!("{}.{}", rel.alias, c.name)));
             }
             let Some(table) = &rel.table else { continue };
-            let Some(pk) = table.primary_key().and_then(|i| i.columns()) else { continue };
+            let Some(pk) = table.primary_key().and_then(|i| i.columns()) else {
+                continue;
+            };
             let grouped = |col: &usize| {
-                let place = rel.columns.iter().find(|c| c.origin.1 == *col as i16 + 1).map(|c| c.place);
-                keys.iter().any(|k| matches!(k, Expr::Column(p) if Some(*p) == place))
+                let place = rel
+                    .columns
+                    .iter()
+                    .find(|c| c.origin.1 == *col as i16 + 1)
+                    .map(|c| c.place);
+                keys.iter()
+                    .any(|k| matches!(k, Expr::Column(p) if Some(*p) == place))
             };
             if pk.iter().all(grouped) {
                 dependent.extend(rel.columns.iter().map(|c| c.place));
             }
         }
-        Grouping { keys, dependent, names }
+        Grouping {
+            keys,
+            dependent,
+            names,
+        }
     }
 
     /// Rewrites an expression over the flat row to one over the keys; aggregates stay as they are.
@@ -684,10 +801,16 @@ impl Grouping {
                 Ok(Expr::Column(self.keys.len() - 1))
             }
             Expr::Column(place) => {
-                let name = self.names.iter().find(|(p, _)| *p == place).map_or("?", |(_, n)| n.as_str());
+                let name = self
+                    .names
+                    .iter()
+                    .find(|(p, _)| *p == place)
+                    .map_or("?", |(_, n)| n.as_str());
                 fail(
                     code::GROUPING_ERROR,
-                    format!("column \"{name}\" must appear in the GROUP BY clause or be used in an aggregate function"),
+                    format!(
+                        "column \"{name}\" must appear in the GROUP BY clause or be used in an aggregate function"
+                    ),
                 )
             }
             Expr::Aggregate(_) | Expr::Window(_) => Ok(e),
@@ -720,7 +843,7 @@ fn map_window(w: &mut super::super::plan::Window, f: &mut dyn FnMut(Expr) -> Exp
     each(&mut w.partition);
     if let super::super::plan::WindowKind::Aggregate(a) = &mut w.kind {
         each(&mut a.args);
-        for filter in &mut a.filter {
+        if let Some(filter) = &mut a.filter {
             *filter = f(std::mem::replace(filter, Expr::Const(Value::Null)));
         }
     }
@@ -730,7 +853,8 @@ fn map_window(w: &mut super::super::plan::Window, f: &mut dyn FnMut(Expr) -> Exp
 }
 
 fn infallible(e: Expr, f: &mut dyn FnMut(Expr) -> Expr) -> Expr {
-    e.map(&mut |part| Ok::<Expr, std::convert::Infallible>(f(part))).unwrap_or_else(|never| match never {})
+    e.map(&mut |part| Ok::<Expr, std::convert::Infallible>(f(part)))
+        .unwrap_or_else(|never| match never {})
 }
 
 fn place_aggregates(e: Expr, first: usize) -> Expr {
@@ -749,7 +873,7 @@ fn place_windows(e: Expr, first: usize) -> Expr {
 
 impl Query {
     /// Whether the rows carry sort columns that are not shown.
-    pub fn hidden(&self) -> bool {
+    pub(crate) fn hidden(&self) -> bool {
         match &self.body {
             Body::Select(s) => s.output.len() > self.columns.len(),
             _ => false,
@@ -763,7 +887,11 @@ impl Query {
             return;
         }
         let cast = |e: Expr, from: Type, to: Type| {
-            if from == to { e } else { Expr::Cast(Box::new(e), from, to, -1, CastContext::Implicit) }
+            if from == to {
+                e
+            } else {
+                Expr::Cast(Box::new(e), from, to, -1, CastContext::Implicit)
+            }
         };
         match &mut self.body {
             Body::Select(s) if matches!(s.distinct, Distinct::No) => {
@@ -803,10 +931,15 @@ fn set_name(op: SetOp) -> &'static str {
 /// The place an integer in ORDER BY or GROUP BY means.
 fn ordinal(e: &ast::Expr, count: usize) -> Result<Option<usize>> {
     let ast::Expr::Value(v) = e else { return Ok(None) };
-    let ast::Value::Number(n, _) = &v.value else { return Ok(None) };
+    let ast::Value::Number(n, _) = &v.value else {
+        return Ok(None);
+    };
     match n.parse::<usize>() {
         Ok(n) if (1..=count).contains(&n) => Ok(Some(n - 1)),
-        _ => fail(code::INVALID_COLUMN_REFERENCE, format!("ORDER BY position {n} is not in select list")),
+        _ => fail(
+            code::INVALID_COLUMN_REFERENCE,
+            format!("ORDER BY position {n} is not in select list"),
+        ),
     }
 }
 
@@ -815,10 +948,18 @@ fn output_name(e: &ast::Expr) -> String {
         ast::Expr::Identifier(i) => fold(i),
         ast::Expr::CompoundIdentifier(parts) => parts.last().map(fold).unwrap_or_default(),
         ast::Expr::Nested(inner) => output_name(inner),
-        ast::Expr::Function(f) => f.name.0.last().and_then(|p| p.as_ident()).map(fold).unwrap_or_default(),
+        ast::Expr::Function(f) => f
+            .name
+            .0
+            .last()
+            .and_then(|p| p.as_ident())
+            .map(fold)
+            .unwrap_or_default(),
         ast::Expr::Cast { expr, data_type, .. } => match output_name(expr) {
-            name if name == "?column?" => super::data_type(data_type)
-                .map_or_else(|_| data_type.to_string().to_lowercase(), |(ty, _)| type_column_name(ty)),
+            name if name == "?column?" => super::data_type(data_type).map_or_else(
+                |_| data_type.to_string().to_lowercase(),
+                |(ty, _)| type_column_name(ty),
+            ),
             name => name,
         },
         ast::Expr::TypedString(t) => {
@@ -879,7 +1020,11 @@ fn refuse_options(o: &ast::WildcardAdditionalOptions) -> Result<()> {
         && o.opt_except.is_none()
         && o.opt_replace.is_none()
         && o.opt_rename.is_none();
-    if plain { Ok(()) } else { unsupported("a wildcard with options") }
+    if plain {
+        Ok(())
+    } else {
+        unsupported("a wildcard with options")
+    }
 }
 
 fn refuse_dialects(s: &ast::Select) -> Result<()> {

@@ -63,8 +63,16 @@ impl Binder<'_> {
         })
     }
 
-    pub(super) fn in_subquery(&mut self, left: &ast::Expr, query: &ast::Query, negated: bool) -> Result<Typed> {
-        Ok(negate(self.quantified_subquery(left, Compare::Eq, query, false)?, negated))
+    pub(super) fn in_subquery(
+        &mut self,
+        left: &ast::Expr,
+        query: &ast::Query,
+        negated: bool,
+    ) -> Result<Typed> {
+        Ok(negate(
+            self.quantified_subquery(left, Compare::Eq, query, false)?,
+            negated,
+        ))
     }
 
     pub(super) fn quantified_subquery(
@@ -81,10 +89,17 @@ impl Binder<'_> {
         if lefts.len() > 1 && op != Compare::Eq {
             return unsupported("an ordering comparison of rows with a subquery");
         }
-        let lefts = lefts.into_iter().map(|l| self.expr(l)).collect::<Result<Vec<_>>>()?;
+        let lefts = lefts
+            .into_iter()
+            .map(|l| self.expr(l))
+            .collect::<Result<Vec<_>>>()?;
         self.ask(query, Type::Bool, |binder, columns, _| {
             if columns.len() != lefts.len() {
-                let few = if columns.len() < lefts.len() { "few" } else { "many" };
+                let few = if columns.len() < lefts.len() {
+                    "few"
+                } else {
+                    "many"
+                };
                 return fail(code::SYNTAX_ERROR, format!("subquery has too {few} columns"));
             }
             let mut bound = Vec::new();
@@ -122,10 +137,25 @@ impl Binder<'_> {
             }
             let rows = self.new_slot();
             let columns = bound.columns.clone();
-            self.units.push(Unit::Query { slot: rows, query: bound, eager: true });
-            bound = Query { body: Body::Slot(rows), order: Vec::new(), limit: None, offset: None, columns };
+            self.units.push(Unit::Query {
+                slot: rows,
+                query: bound,
+                eager: true,
+            });
+            bound = Query {
+                body: Body::Slot(rows),
+                order: Vec::new(),
+                limit: None,
+                offset: None,
+                columns,
+            };
         }
-        let sub = SubQuery { query: bound, ask, correlated, slot };
+        let sub = SubQuery {
+            query: bound,
+            ask,
+            correlated,
+            slot,
+        };
         Ok(self.sub(sub, ty))
     }
 
@@ -137,7 +167,10 @@ impl Binder<'_> {
             let name = fold(&cte.alias.name);
             let duplicate = self.ctes.last().is_some_and(|level| level.contains_key(&name));
             if duplicate {
-                return fail(code::DUPLICATE_ALIAS, format!("WITH query name \"{name}\" specified more than once"));
+                return fail(
+                    code::DUPLICATE_ALIAS,
+                    format!("WITH query name \"{name}\" specified more than once"),
+                );
             }
             let names: Vec<String> = cte.alias.columns.iter().map(|c| fold(&c.name)).collect();
             // The body sees no enclosing row: its rows are computed once per statement.
@@ -177,12 +210,25 @@ impl Binder<'_> {
             };
             let columns = modify.returning().map(|r| r.columns.clone()).unwrap_or_default();
             let slot = self.new_slot();
-            self.units.push(Unit::Modify { slot, modify, used: false });
+            self.units.push(Unit::Modify {
+                slot,
+                modify,
+                used: false,
+            });
             let unit = self.units.len() - 1;
-            return Ok(CteRef { slot, columns: renamed(columns, names)?, modify: Some(unit) });
+            return Ok(CteRef {
+                slot,
+                columns: renamed(columns, names)?,
+                modify: Some(unit),
+            });
         }
         if recursive
-            && let SetExpr::SetOperation { op: ast::SetOperator::Union, set_quantifier, left, right } = &*query.body
+            && let SetExpr::SetOperation {
+                op: ast::SetOperator::Union,
+                set_quantifier,
+                left,
+                right,
+            } = &*query.body
             && right.to_string().to_lowercase().contains(name)
         {
             return self.recursive_cte(name, query, *set_quantifier, left, right, names);
@@ -191,8 +237,16 @@ impl Binder<'_> {
         let columns = renamed(bound.columns.clone(), names)?;
         let slot = self.new_slot();
         let eager = bound.locks_rows();
-        self.units.push(Unit::Query { slot, query: bound, eager });
-        Ok(CteRef { slot, columns, modify: None })
+        self.units.push(Unit::Query {
+            slot,
+            query: bound,
+            eager,
+        });
+        Ok(CteRef {
+            slot,
+            columns,
+            modify: None,
+        })
     }
 
     fn recursive_cte(
@@ -214,14 +268,21 @@ impl Binder<'_> {
         let base = self.query(&wrap(left), None)?;
         let columns = renamed(base.columns.clone(), names)?;
         let working = self.new_slot();
-        let reference = CteRef { slot: working, columns: columns.clone(), modify: None };
+        let reference = CteRef {
+            slot: working,
+            columns: columns.clone(),
+            modify: None,
+        };
         if let Some(level) = self.ctes.last_mut() {
             level.insert(name.to_string(), reference);
         }
         let types: Vec<(Type, i32)> = columns.iter().map(|c| (c.ty, c.typmod)).collect();
         let step = self.query(&wrap(right), Some(&types))?;
         if step.columns.len() != columns.len() {
-            return fail(code::SYNTAX_ERROR, "each UNION query must have the same number of columns");
+            return fail(
+                code::SYNTAX_ERROR,
+                "each UNION query must have the same number of columns",
+            );
         }
         for (have, want) in step.columns.iter().zip(&columns) {
             if have.ty != want.ty {
@@ -239,8 +300,18 @@ impl Binder<'_> {
         }
         let slot = self.new_slot();
         let distinct = quantifier != ast::SetQuantifier::All;
-        self.units.push(Unit::Recursive { slot, working, base, step, distinct });
-        Ok(CteRef { slot, columns, modify: None })
+        self.units.push(Unit::Recursive {
+            slot,
+            working,
+            base,
+            step,
+            distinct,
+        });
+        Ok(CteRef {
+            slot,
+            columns,
+            modify: None,
+        })
     }
 
     /// A CTE by name, as a source of rows.
@@ -267,7 +338,11 @@ pub(super) fn renamed(mut columns: Vec<Output>, names: &[String]) -> Result<Vec<
     if names.len() > columns.len() {
         return fail(
             code::INVALID_COLUMN_REFERENCE,
-            format!("WITH query has {} columns available but {} columns specified", columns.len(), names.len()),
+            format!(
+                "WITH query has {} columns available but {} columns specified",
+                columns.len(),
+                names.len()
+            ),
         );
     }
     for (column, name) in columns.iter_mut().zip(names) {

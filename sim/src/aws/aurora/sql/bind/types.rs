@@ -6,7 +6,7 @@ use crate::aws::aurora::error::{Result, code, fail, unsupported};
 use crate::aws::aurora::types::Type;
 
 /// A type by its catalog name.
-pub fn named(name: &str) -> Result<Type> {
+pub(crate) fn named(name: &str) -> Result<Type> {
     let name = name.trim();
     if let Some(elem) = name.strip_suffix("[]") {
         return match named(elem)?.array() {
@@ -57,10 +57,14 @@ fn length(n: Option<&CharacterLength>, default: i32) -> Result<i32> {
         Some(CharacterLength::IntegerLength { length, .. }) if (1..=10_485_760).contains(length) => {
             Ok(*length as i32 + 4)
         }
-        Some(CharacterLength::IntegerLength { length: 0, .. }) => {
-            fail(code::INVALID_PARAMETER_VALUE, "length for type varchar must be at least 1")
-        }
-        Some(_) => fail(code::INVALID_PARAMETER_VALUE, "length for type varchar cannot exceed 10485760"),
+        Some(CharacterLength::IntegerLength { length: 0, .. }) => fail(
+            code::INVALID_PARAMETER_VALUE,
+            "length for type varchar must be at least 1",
+        ),
+        Some(_) => fail(
+            code::INVALID_PARAMETER_VALUE,
+            "length for type varchar cannot exceed 10485760",
+        ),
     }
 }
 
@@ -87,7 +91,7 @@ fn fraction(digits: Option<u64>) -> i32 {
 }
 
 /// Type and type modifier of a written type.
-pub fn data_type(ty: &DataType) -> Result<(Type, i32)> {
+pub(crate) fn data_type(ty: &DataType) -> Result<(Type, i32)> {
     Ok(match ty {
         DataType::Boolean | DataType::Bool => (Type::Bool, -1),
         DataType::SmallInt(None) | DataType::Int2(None) => (Type::Int2, -1),
@@ -107,7 +111,9 @@ pub fn data_type(ty: &DataType) -> Result<(Type, i32)> {
         }
         DataType::Char(n) | DataType::Character(n) => (Type::Bpchar, length(n.as_ref(), 5)?),
         DataType::Uuid => (Type::Uuid, -1),
-        DataType::Timestamp(p, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => (Type::Timestamptz, fraction(*p)),
+        DataType::Timestamp(p, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => {
+            (Type::Timestamptz, fraction(*p))
+        }
         DataType::Timestamp(p, _) => (Type::Timestamp, fraction(*p)),
         DataType::Date => (Type::Date, -1),
         DataType::Time(p, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => (Type::Time, fraction(*p)),
@@ -143,11 +149,14 @@ pub fn data_type(ty: &DataType) -> Result<(Type, i32)> {
 }
 
 /// The same for a column, and whether the name asks for a sequence of its own.
-pub fn column_type(ty: &DataType) -> Result<(Type, i32, bool)> {
+pub(crate) fn column_type(ty: &DataType) -> Result<(Type, i32, bool)> {
     let serial = match ty {
         DataType::Custom(name, _) => {
             let name = name.to_string().to_lowercase();
-            matches!(name.as_str(), "bigserial" | "serial" | "smallserial" | "serial2" | "serial4" | "serial8")
+            matches!(
+                name.as_str(),
+                "bigserial" | "serial" | "smallserial" | "serial2" | "serial4" | "serial8"
+            )
         }
         _ => false,
     };
