@@ -325,3 +325,29 @@ async fn foreign_keys_lock_and_refuse() {
         .unwrap();
     assert_eq!(e.as_database_error().unwrap().constraint(), Some("c_t_id_fkey"));
 }
+
+/// Prints what one statement costs over loopback: client, socket and server together, on one thread.
+#[tokio::test]
+#[ignore = "a measurement, for a quiet machine"]
+async fn cost_of_one_statement() {
+    let mut c = connect(start().await).await;
+    run(&mut c, "CREATE TABLE b (id bigint PRIMARY KEY, v text NOT NULL)").await;
+    let time = std::time::Instant::now();
+    for id in 0..5000i64 {
+        sqlx::query("INSERT INTO b VALUES ($1, 'value')")
+            .bind(id)
+            .execute(&mut c)
+            .await
+            .unwrap();
+    }
+    println!("INSERT {:?}", time.elapsed() / 5000);
+    let time = std::time::Instant::now();
+    for id in 0..5000i64 {
+        sqlx::query("SELECT v FROM b WHERE id = $1")
+            .bind(id)
+            .fetch_one(&mut c)
+            .await
+            .unwrap();
+    }
+    println!("SELECT {:?}", time.elapsed() / 5000);
+}

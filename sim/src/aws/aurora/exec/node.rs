@@ -188,8 +188,8 @@ fn produce_scan(
                 }
             };
             if db.serializable.is_some() {
-                let from = low.map_or_else(|| (prefix.clone(), true), |l| l);
-                let upto = high.map_or_else(|| (prefix.clone(), true), |h| h);
+                let from = low.unwrap_or_else(|| (prefix.clone(), true));
+                let upto = high.unwrap_or_else(|| (prefix.clone(), true));
                 track(ctx, Read::Range(number, *index, from, upto))?;
             }
             let mut visit = |tid: Tid| offer(ctx, scan, heap, tid, flat, outer, sink);

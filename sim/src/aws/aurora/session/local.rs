@@ -35,7 +35,7 @@ pub(crate) struct Local {
     /// The transaction's id, once it has one.
     pub xid: Cell<Option<Xid>>,
     /// Notices to send.
-    pub notices: RefCell<Vec<Box<Error>>>,
+    pub notices: RefCell<Vec<Error>>,
 }
 
 impl Local {
@@ -77,6 +77,6 @@ impl Local {
 
     /// Adds a message for the client.
     pub(crate) fn notice(&self, notice: Box<Error>) {
-        self.notices.borrow_mut().push(notice);
+        self.notices.borrow_mut().push(*notice);
     }
 }
