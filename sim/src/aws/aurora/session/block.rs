@@ -37,7 +37,7 @@ impl Session {
                 match self.block {
                     Block::Idle => {
                         self.local
-                            .notice(warning("25P01", "there is no transaction in progress"));
+                            .notice(*warning("25P01", "there is no transaction in progress"));
                         self.commit().await?;
                     }
                     Block::Open => {
@@ -57,7 +57,7 @@ impl Session {
             } => {
                 if self.block == Block::Idle {
                     self.local
-                        .notice(warning("25P01", "there is no transaction in progress"));
+                        .notice(*warning("25P01", "there is no transaction in progress"));
                 }
                 self.block = Block::Idle;
                 self.abort();
@@ -103,7 +103,7 @@ impl Session {
                 session: false,
             }) => {
                 if self.block == Block::Idle {
-                    self.local.notice(warning(
+                    self.local.notice(*warning(
                         "25P01",
                         "SET TRANSACTION can only be used in transaction blocks",
                     ));
@@ -140,7 +140,7 @@ impl Session {
     fn begin(&mut self, modes: &[TransactionMode]) -> Result<()> {
         if self.block != Block::Idle {
             self.local
-                .notice(warning("25001", "there is already a transaction in progress"));
+                .notice(*warning("25001", "there is already a transaction in progress"));
             return self.set_modes(modes);
         }
         self.local.transaction_start = now();

@@ -76,7 +76,7 @@ impl Local {
     }
 
     /// Adds a message for the client.
-    pub(crate) fn notice(&self, notice: Box<Error>) {
-        self.notices.borrow_mut().push(*notice);
+    pub(crate) fn notice(&self, notice: Error) {
+        self.notices.borrow_mut().push(notice);
     }
 }

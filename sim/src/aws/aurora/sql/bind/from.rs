@@ -249,6 +249,12 @@ impl Binder<'_> {
                     let columns = system.outputs();
                     return self.source(SourceKind::System(system), columns, alias, &table, false);
                 }
+                let system = schema
+                    .as_deref()
+                    .is_some_and(|s| s == "pg_catalog" || s == "information_schema");
+                if system || (schema.is_none() && table.starts_with("pg_")) {
+                    return unsupported(format_args!("system relation \"{table}\""));
+                }
                 return Err(e);
             }
         };
