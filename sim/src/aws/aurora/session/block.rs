@@ -1,0 +1,276 @@
+//! BEGIN, COMMIT, ROLLBACK, SAVEPOINT and what they do.
+
+use sqlparser::ast::{self, Statement, TransactionAccessMode, TransactionIsolationLevel, TransactionMode};
+
+use super::transaction::Isolation;
+use super::{Answer, Block, Session, now};
+use crate::aws::aurora::error::{Error, Result, Severity, code, fail, unsupported};
+use crate::aws::aurora::exec::constraint;
+
+fn warning(code: &'static str, message: &str) -> Box<Error> {
+    let mut warning = Error::new(code, message);
+    warning.severity = Severity::Warning;
+    warning
+}
+
+impl Session {
+    /// Runs a transaction statement; None for any other.
+    pub(super) async fn transaction_statement(&mut self, statement: &Statement) -> Result<Option<Answer>> {
+        Ok(Some(match statement {
+            Statement::StartTransaction {
+                modes,
+                begin,
+                modifier: None,
+                statements,
+                exception: None,
+                ..
+            } if statements.is_empty() => {
+                self.begin(modes)?;
+                Answer::tag(if *begin { "BEGIN" } else { "START TRANSACTION" })
+            }
+            Statement::Commit {
+                chain: false,
+                modifier: None,
+                ..
+            } => {
+                let failed = self.block == Block::Failed;
+                match self.block {
+                    Block::Idle => {
+                        self.local
+                            .notice(*warning("25P01", "there is no transaction in progress"));
+                        self.commit().await?;
+                    }
+                    Block::Open => {
+                        self.block = Block::Idle;
+                        self.commit().await?;
+                    }
+                    Block::Failed => {
+                        self.block = Block::Idle;
+                        self.abort();
+                    }
+                }
+                Answer::tag(if failed { "ROLLBACK" } else { "COMMIT" })
+            }
+            Statement::Rollback {
+                chain: false,
+                savepoint: None,
+            } => {
+                if self.block == Block::Idle {
+                    self.local
+                        .notice(*warning("25P01", "there is no transaction in progress"));
+                }
+                self.block = Block::Idle;
+                self.abort();
+                Answer::tag("ROLLBACK")
+            }
+            Statement::Commit { .. }
+            | Statement::Rollback { chain: true, .. }
+            | Statement::StartTransaction { .. } => {
+                return unsupported(format_args!("{statement}"));
+            }
+            Statement::Savepoint { name } => {
+                self.need_block("SAVEPOINT")?;
+                let name = crate::aws::aurora::sql::bind::fold(name);
+                let advisory = self.local.transaction_locks.borrow().len();
+                let txn = self.txn();
+                txn.push_savepoint(&name, advisory);
+                let depth = txn.savepoints.len();
+                self.local.settings.borrow_mut().depth = Some(depth);
+                Answer::tag("SAVEPOINT")
+            }
+            Statement::ReleaseSavepoint { name } => {
+                self.need_block("RELEASE SAVEPOINT")?;
+                let at = self.savepoint(name)?;
+                self.txn().release(at);
+                let mut settings = self.local.settings.borrow_mut();
+                settings.release(at + 1);
+                settings.depth = Some(at);
+                Answer::tag("RELEASE")
+            }
+            Statement::Rollback {
+                savepoint: Some(name),
+                ..
+            } => {
+                self.need_block("ROLLBACK TO SAVEPOINT")?;
+                let at = self.savepoint(name)?;
+                self.undo_to(at, true);
+                self.block = Block::Open;
+                Answer::tag("ROLLBACK")
+            }
+            Statement::Set(ast::Set::SetTransaction {
+                modes,
+                snapshot: None,
+                session: false,
+            }) => {
+                if self.block == Block::Idle {
+                    self.local.notice(*warning(
+                        "25P01",
+                        "SET TRANSACTION can only be used in transaction blocks",
+                    ));
+                } else {
+                    self.set_modes(modes)?;
+                }
+                Answer::tag("SET")
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    fn need_block(&self, command: &str) -> Result<()> {
+        if self.block == Block::Idle {
+            return fail(
+                code::NO_ACTIVE_SQL_TRANSACTION,
+                format!("{command} can only be used in transaction blocks"),
+            );
+        }
+        Ok(())
+    }
+
+    fn savepoint(&mut self, name: &ast::Ident) -> Result<usize> {
+        let name = crate::aws::aurora::sql::bind::fold(name);
+        match self.txn().find_savepoint(&name) {
+            Some(at) => Ok(at),
+            None => fail(
+                code::INVALID_SAVEPOINT,
+                format!("savepoint \"{name}\" does not exist"),
+            ),
+        }
+    }
+
+    fn begin(&mut self, modes: &[TransactionMode]) -> Result<()> {
+        if self.block != Block::Idle {
+            self.local
+                .notice(*warning("25001", "there is already a transaction in progress"));
+            return self.set_modes(modes);
+        }
+        self.local.transaction_start = now();
+        self.start();
+        self.block = Block::Open;
+        let set = self.set_modes(modes);
+        if set.is_err() {
+            self.block = Block::Idle;
+        }
+        set
+    }
+
+    pub(super) fn set_modes(&mut self, modes: &[TransactionMode]) -> Result<()> {
+        let replica = self.engine.state().read_only;
+        for mode in modes {
+            match mode {
+                TransactionMode::AccessMode(access) => {
+                    let read_only = *access == TransactionAccessMode::ReadOnly;
+                    let txn = self.txn();
+                    if !read_only && txn.read_only && txn.begun {
+                        return fail(
+                            code::ACTIVE_SQL_TRANSACTION,
+                            "transaction read-write mode must be set before any query",
+                        );
+                    }
+                    if !read_only && replica {
+                        return fail(
+                            code::FEATURE_NOT_SUPPORTED,
+                            "cannot set transaction read-write mode during recovery",
+                        );
+                    }
+                    txn.read_only = read_only;
+                }
+                TransactionMode::IsolationLevel(level) => {
+                    let level = match level {
+                        TransactionIsolationLevel::ReadUncommitted
+                        | TransactionIsolationLevel::ReadCommitted => Isolation::ReadCommitted,
+                        TransactionIsolationLevel::RepeatableRead => Isolation::RepeatableRead,
+                        TransactionIsolationLevel::Serializable => Isolation::Serializable,
+                        other => return unsupported(format_args!("isolation level {other}")),
+                    };
+                    if replica && level == Isolation::Serializable {
+                        return fail(
+                            code::FEATURE_NOT_SUPPORTED,
+                            "cannot use serializable mode in a hot standby",
+                        );
+                    }
+                    let txn = self.txn();
+                    if txn.begun && txn.isolation != level {
+                        return fail(
+                            code::ACTIVE_SQL_TRANSACTION,
+                            "SET TRANSACTION ISOLATION LEVEL must be called before any query",
+                        );
+                    }
+                    txn.isolation = level;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits, or aborts and says why it could not.
+    pub(super) async fn commit(&mut self) -> Result<()> {
+        if self.txn.is_none() {
+            return Ok(());
+        }
+        if let Err(error) = constraint::check_deferred(self).await {
+            self.abort();
+            return Err(error);
+        }
+        let Some(txn) = self.txn.take() else { return Ok(()) };
+        let engine = self.engine.clone();
+        let mut state = engine.state();
+        if let Some(sx) = txn.serializable
+            && let Err(error) = state.ssi.get_mut().precommit(sx)
+        {
+            txn.abort(&mut state, self.pid);
+            self.end_transaction(&mut state, false);
+            return Err(error);
+        }
+        txn.commit(&mut state, self.pid, now());
+        self.end_transaction(&mut state, true);
+        Ok(())
+    }
+
+    /// Undoes the transaction.
+    pub(super) fn abort(&mut self) {
+        let engine = self.engine.clone();
+        let mut state = engine.state();
+        if let Some(txn) = self.txn.take() {
+            txn.abort(&mut state, self.pid);
+        }
+        self.end_transaction(&mut state, false);
+    }
+
+    fn end_transaction(&mut self, state: &mut crate::aws::aurora::state::State, committed: bool) {
+        self.local.xid.set(None);
+        if committed {
+            self.local.settings.borrow_mut().commit();
+        } else {
+            self.local.settings.borrow_mut().abort();
+        }
+        for (tag, mode) in self.local.transaction_locks.borrow_mut().drain(..) {
+            state.locks.get_mut().release(self.pid, tag, mode);
+        }
+    }
+
+    /// Undoes what happened since a savepoint; it stays in place, empty, if `keep`.
+    pub(super) fn undo_to(&mut self, at: usize, keep: bool) {
+        let engine = self.engine.clone();
+        let mut state = engine.state();
+        let pid = self.pid;
+        let Some(txn) = &mut self.txn else { return };
+        let name = txn.savepoints[at].name.clone();
+        let advisory = txn.undo(&mut state, pid, at);
+        let released: Vec<_> = self
+            .local
+            .transaction_locks
+            .borrow_mut()
+            .drain(advisory..)
+            .collect();
+        for (tag, mode) in released {
+            state.locks.get_mut().release(pid, tag, mode);
+        }
+        let mut settings = self.local.settings.borrow_mut();
+        settings.rollback(at + 1);
+        settings.depth = Some(at);
+        if keep {
+            txn.push_savepoint(&name, advisory);
+            settings.depth = Some(at + 1);
+        }
+    }
+}

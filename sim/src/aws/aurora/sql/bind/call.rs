@@ -1,0 +1,600 @@
+//! Function calls: overload resolution, aggregates, window functions.
+
+use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments};
+
+use super::super::expr::Expr;
+use super::super::plan::{Aggregate, AggregateKind, Window, WindowKind};
+use super::{Binder, Typed, fold, qualified};
+use crate::aws::aurora::error::{Result, code, fail, unsupported};
+use crate::aws::aurora::func::{self, Builtin, any, any_array};
+use crate::aws::aurora::types::{CastContext, Type, Value, castable};
+
+impl Binder<'_> {
+    pub(super) fn function(&mut self, f: &ast::Function) -> Result<Typed> {
+        let (schema, name) = qualified(&f.name)?;
+        if schema.as_deref().is_some_and(|s| s != "pg_catalog") {
+            return fail(
+                code::UNDEFINED_FUNCTION,
+                format!("function {}() does not exist", f.name),
+            );
+        }
+        if !matches!(f.parameters, FunctionArguments::None) || f.null_treatment.is_some() {
+            return unsupported(format_args!("function call {f}"));
+        }
+        if !f.within_group.is_empty() {
+            return unsupported("WITHIN GROUP");
+        }
+        let list = match &f.args {
+            FunctionArguments::None => None,
+            FunctionArguments::List(list) => Some(list),
+            FunctionArguments::Subquery(query) if name == "array" => return self.array_subquery(query),
+            FunctionArguments::Subquery(_) => return unsupported(format_args!("function call {f}")),
+        };
+        if let Some(kind) = aggregate_kind(&name) {
+            return self.aggregate(kind, &name, f, list);
+        }
+        if f.over.is_some() {
+            return self.window(&name, f, list);
+        }
+        if f.filter.is_some() {
+            return fail(
+                code::WRONG_OBJECT_TYPE,
+                format!("FILTER specified, but {name} is not an aggregate function"),
+            );
+        }
+        let args = match list {
+            Some(list) => self.plain_args(&name, list)?,
+            None => Vec::new(),
+        };
+        self.call(&name, args)
+    }
+
+    fn plain_args(&mut self, name: &str, list: &ast::FunctionArgumentList) -> Result<Vec<Typed>> {
+        if list.duplicate_treatment.is_some() || !list.clauses.is_empty() {
+            return unsupported(format_args!(
+                "DISTINCT, ORDER BY or another clause in the arguments of {name}"
+            ));
+        }
+        let mut args = Vec::with_capacity(list.args.len());
+        for arg in &list.args {
+            match arg {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => args.push(self.expr(e)?),
+                FunctionArg::Named {
+                    name: ident,
+                    arg: FunctionArgExpr::Expr(e),
+                    ..
+                } if name == "make_interval" && args.is_empty() => {
+                    let unit = fold(ident);
+                    let amount = self.expr(e)?;
+                    return Ok(vec![
+                        Typed::new(Expr::Const(Value::text(unit)), Type::Text),
+                        amount,
+                    ]);
+                }
+                other => return unsupported(format_args!("function argument {other}")),
+            }
+        }
+        Ok(args)
+    }
+
+    /// Calls a function or operator of the registry, or one of the few that need the binder.
+    pub(super) fn call(&mut self, name: &str, args: Vec<Typed>) -> Result<Typed> {
+        match (name, args.len()) {
+            ("coalesce", 1..) => {
+                let (args, ty) = self.unify(args, "COALESCE")?;
+                return Ok(Typed::new(Expr::Coalesce(args), ty));
+            }
+            ("greatest" | "least", 1..) => {
+                let (args, ty) = self.unify(args, if name == "least" { "LEAST" } else { "GREATEST" })?;
+                return Ok(Typed::new(Expr::Extreme(name == "greatest", args), ty));
+            }
+            ("nullif", 2) => {
+                let ty = args[0].ty;
+                let (mut pair, common) = self.unify(args, "NULLIF")?;
+                let b = pair.pop().unwrap_or(Expr::Const(Value::Null));
+                let a = pair.pop().unwrap_or(Expr::Const(Value::Null));
+                let ty = if ty == Type::Unknown {
+                    common
+                } else {
+                    common.max(ty).min(common)
+                };
+                return Ok(Typed::new(Expr::NullIf(Box::new(a), Box::new(b)), ty));
+            }
+            ("pg_typeof", 1) => {
+                return Ok(Typed::new(
+                    Expr::Const(Value::Oid(args[0].ty.oid())),
+                    Type::Regtype,
+                ));
+            }
+            ("row", _) => {
+                let parts = args
+                    .into_iter()
+                    .map(|a| self.settle(a).map(|a| a.expr))
+                    .collect::<Result<_>>()?;
+                return Ok(Typed::new(Expr::Row(parts), Type::Record));
+            }
+            ("current_user" | "current_role" | "user" | "session_user" | "current_catalog", 0) => {
+                let function = match name {
+                    "current_catalog" => "current_database",
+                    other => other,
+                };
+                return self.registered(function, args);
+            }
+            (
+                "array_append" | "array_prepend" | "array_remove" | "array_position" | "array_cat" | "||",
+                2,
+            ) => {
+                if let Some(typed) = self.array_call(name, &args)? {
+                    return Ok(typed);
+                }
+            }
+            ("&&" | "@>" | "<@", 2) if args.iter().any(|a| a.ty.elem().is_some()) => {
+                let (parts, _) = self.unify(args, name)?;
+                let function = match name {
+                    "&&" => "array_overlap",
+                    "@>" => "array_contains",
+                    _ => "array_contained",
+                };
+                let args = parts
+                    .into_iter()
+                    .map(|e| Typed::new(e, Type::TextArray))
+                    .collect();
+                return self.registered(function, args);
+            }
+            (
+                "unnest" | "generate_series" | "jsonb_array_elements" | "jsonb_each" | "jsonb_object_keys",
+                _,
+            ) => {
+                return unsupported(format_args!("set-returning function {name} outside FROM"));
+            }
+            _ => {}
+        }
+        self.registered(name, args)
+    }
+
+    /// array || element and its kin, whose types hang together.
+    fn array_call(&mut self, name: &str, args: &[Typed]) -> Result<Option<Typed>> {
+        let (l, r) = (args[0].clone(), args[1].clone());
+        let (l_elem, r_elem) = (l.ty.elem(), r.ty.elem());
+        let elem = match (name, l_elem, r_elem) {
+            ("array_prepend", _, Some(e)) => e,
+            ("||", None, Some(e)) => e,
+            (_, Some(e), _) => e,
+            _ => return Ok(None),
+        };
+        let Some(array) = elem.array() else {
+            return Ok(None);
+        };
+        let both = l_elem.is_some() && (r_elem.is_some() || (name == "||" && r.ty == Type::Unknown));
+        let (function, l_ty, r_ty) = match name {
+            "array_cat" => ("array_cat", array, array),
+            "||" if both => ("array_cat", array, array),
+            "||" if l_elem.is_some() => ("array_append", array, elem),
+            "||" | "array_prepend" => ("array_prepend", elem, array),
+            other => (other, array, elem),
+        };
+        let l = self.coerce(l, l_ty, -1, CastContext::Implicit)?;
+        let r = self.coerce(r, r_ty, -1, CastContext::Implicit)?;
+        let Some(builtin) = func::find(function).first().copied() else {
+            return Ok(None);
+        };
+        let ty = if function == "array_position" {
+            Type::Int4
+        } else {
+            array
+        };
+        Ok(Some(Typed::new(Expr::Call(builtin, vec![l.expr, r.expr]), ty)))
+    }
+
+    /// Overload resolution: exact matches count, unknown literals fit anything, implicit casts fill the rest.
+    fn registered(&mut self, name: &str, args: Vec<Typed>) -> Result<Typed> {
+        let candidates = func::find(name);
+        let mut best: Option<(&'static Builtin, i32)> = None;
+        for candidate in candidates {
+            if let Some(score) = score(candidate, &args)
+                && best.is_none_or(|(_, have)| score > have)
+            {
+                best = Some((candidate, score));
+            }
+        }
+        let Some((builtin, _)) = best else {
+            let types: Vec<&str> = args.iter().map(|a| a.ty.name()).collect();
+            let is_operator = !name.starts_with(|c: char| c.is_alphabetic() || c == '_');
+            let message = if is_operator && types.len() == 2 {
+                format!("operator does not exist: {} {name} {}", types[0], types[1])
+            } else {
+                format!("function {name}({}) does not exist", types.join(", "))
+            };
+            if !is_operator && func::known_to_postgres(name) {
+                return unsupported(format_args!("function {name}({})", types.join(", ")));
+            }
+            return Err(crate::aws::aurora::error::Error::new(code::UNDEFINED_FUNCTION, message).hint(
+                "No function matches the given name and argument types. You might need to add explicit type casts.",
+            ));
+        };
+        let mut exprs = Vec::with_capacity(args.len());
+        let mut any_type = Type::Text;
+        for (i, arg) in args.into_iter().enumerate() {
+            let wanted = builtin.arg(i);
+            let arg = if wanted == any() || wanted == any_array() {
+                if wanted == any_array() && arg.ty == Type::Unknown {
+                    self.coerce(arg, Type::TextArray, -1, CastContext::Implicit)?
+                } else {
+                    self.settle(arg)?
+                }
+            } else {
+                self.coerce(arg, wanted, -1, CastContext::Implicit)?
+            };
+            if i == 0 {
+                any_type = arg.ty;
+            }
+            exprs.push(arg.expr);
+        }
+        let ty = match builtin.ret {
+            t if t == any() => any_type.elem().unwrap_or(any_type),
+            t if t == any_array() => any_type,
+            t => t,
+        };
+        Ok(Typed::new(Expr::Call(builtin, exprs), ty))
+    }
+
+    fn aggregate(
+        &mut self,
+        kind: AggregateKind,
+        name: &str,
+        f: &ast::Function,
+        list: Option<&ast::FunctionArgumentList>,
+    ) -> Result<Typed> {
+        let windowed = f.over.is_some();
+        let (allowed, clause) = match self.scopes.last() {
+            Some(s) if windowed => (s.windows_allowed, s.clause),
+            Some(s) => (s.aggregates_allowed, s.clause),
+            None => (false, "this place"),
+        };
+        if !allowed {
+            let what = if windowed { "window" } else { "aggregate" };
+            let state = if windowed {
+                code::WINDOWING_ERROR
+            } else {
+                code::GROUPING_ERROR
+            };
+            return fail(state, format!("{what} functions are not allowed in {clause}"));
+        }
+        // Arguments cannot nest aggregates.
+        if !windowed {
+            self.set_aggregates_allowed(false);
+        }
+        let bound = self.aggregate_parts(kind, name, f, list);
+        if !windowed {
+            self.set_aggregates_allowed(true);
+        }
+        let aggregate = bound?;
+        let ty = aggregate.ty;
+        if windowed {
+            return self.push_window(WindowKind::Aggregate(aggregate), Vec::new(), f, ty);
+        }
+        let Some(scope) = self.scopes.last_mut() else {
+            return unsupported("an aggregate here");
+        };
+        scope.aggregates.push(aggregate);
+        Ok(Typed::new(Expr::Aggregate(scope.aggregates.len() - 1), ty))
+    }
+
+    fn set_aggregates_allowed(&mut self, allowed: bool) {
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.aggregates_allowed = allowed;
+            scope.clause = if allowed {
+                "SELECT"
+            } else {
+                "an aggregate's arguments"
+            };
+        }
+    }
+
+    fn aggregate_parts(
+        &mut self,
+        kind: AggregateKind,
+        name: &str,
+        f: &ast::Function,
+        list: Option<&ast::FunctionArgumentList>,
+    ) -> Result<Aggregate> {
+        let mut args = Vec::new();
+        let mut order = Vec::new();
+        let mut distinct = false;
+        if let Some(list) = list {
+            distinct = matches!(list.duplicate_treatment, Some(ast::DuplicateTreatment::Distinct));
+            for clause in &list.clauses {
+                match clause {
+                    ast::FunctionArgumentClause::OrderBy(items) => {
+                        for item in items {
+                            let typed = self.expr(&item.expr)?;
+                            let typed = self.settle(typed)?;
+                            let (desc, nulls_first) = super::select::direction(&item.options)?;
+                            order.push((typed.expr, desc, nulls_first));
+                        }
+                    }
+                    other => return unsupported(format_args!("{other} in an aggregate")),
+                }
+            }
+            for arg in &list.args {
+                match arg {
+                    FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => args.push(self.expr(e)?),
+                    FunctionArg::Unnamed(FunctionArgExpr::Wildcard) if kind == AggregateKind::Count => {}
+                    other => return unsupported(format_args!("aggregate argument {other}")),
+                }
+            }
+        }
+        let wanted = match kind {
+            AggregateKind::Count => args.len(),
+            AggregateKind::StringAgg | AggregateKind::JsonObjectAgg => 2,
+            _ => 1,
+        };
+        if args.len() != wanted || args.len() > 2 {
+            let types: Vec<&str> = args.iter().map(|a| a.ty.name()).collect();
+            return fail(
+                code::UNDEFINED_FUNCTION,
+                format!("function {name}({}) does not exist", types.join(", ")),
+            );
+        }
+        let mut args: Vec<Typed> = args.into_iter().map(|a| self.settle(a)).collect::<Result<_>>()?;
+        let input = args.first().map_or(Type::Int8, |a| a.ty);
+        let no_such = || {
+            fail::<Type>(
+                code::UNDEFINED_FUNCTION,
+                format!("function {name}({}) does not exist", input.name()),
+            )
+        };
+        let ty = match kind {
+            AggregateKind::Count => Type::Int8,
+            AggregateKind::Sum => match input {
+                Type::Int2 | Type::Int4 => Type::Int8,
+                Type::Int8 | Type::Numeric => Type::Numeric,
+                Type::Float4 | Type::Float8 | Type::Interval => input,
+                _ => no_such()?,
+            },
+            AggregateKind::Avg => match input {
+                Type::Int2 | Type::Int4 | Type::Int8 | Type::Numeric => Type::Numeric,
+                Type::Float4 | Type::Float8 => Type::Float8,
+                Type::Interval => input,
+                _ => no_such()?,
+            },
+            AggregateKind::Variance { .. } => match input {
+                t if t.is_number() => {
+                    args[0] = self.coerce(args[0].clone(), Type::Float8, -1, CastContext::Implicit)?;
+                    Type::Float8
+                }
+                _ => no_such()?,
+            },
+            AggregateKind::Min | AggregateKind::Max => match input {
+                Type::Bool | Type::Uuid | Type::Json | Type::Jsonb | Type::Bytea => no_such()?,
+                Type::Varchar | Type::Name => Type::Text,
+                other => other,
+            },
+            AggregateKind::BoolAnd | AggregateKind::BoolOr => match input {
+                Type::Bool => Type::Bool,
+                _ => no_such()?,
+            },
+            AggregateKind::BitAnd | AggregateKind::BitOr => match input {
+                t if t.is_integer() => t,
+                _ => no_such()?,
+            },
+            AggregateKind::ArrayAgg => match input.array() {
+                Some(array) => array,
+                None => return unsupported("array_agg of arrays"),
+            },
+            AggregateKind::StringAgg => {
+                for arg in &mut args {
+                    *arg = self.coerce(arg.clone(), Type::Text, -1, CastContext::Implicit)?;
+                }
+                Type::Text
+            }
+            AggregateKind::JsonAgg | AggregateKind::JsonObjectAgg => {
+                if name.starts_with("jsonb") {
+                    Type::Jsonb
+                } else {
+                    Type::Json
+                }
+            }
+        };
+        let filter = match &f.filter {
+            Some(e) => Some(self.boolean(e, "FILTER")?),
+            None => None,
+        };
+        Ok(Aggregate {
+            kind,
+            args: args.into_iter().map(|a| a.expr).collect(),
+            distinct,
+            filter,
+            order,
+            input,
+            ty,
+        })
+    }
+
+    fn window(
+        &mut self,
+        name: &str,
+        f: &ast::Function,
+        list: Option<&ast::FunctionArgumentList>,
+    ) -> Result<Typed> {
+        if !self.scopes.last().is_some_and(|s| s.windows_allowed) {
+            let clause = self.scopes.last().map_or("this place", |s| s.clause);
+            return fail(
+                code::WINDOWING_ERROR,
+                format!("window functions are not allowed in {clause}"),
+            );
+        }
+        let args = match list {
+            Some(list) => self.plain_args(name, list)?,
+            None => Vec::new(),
+        };
+        let mut args: Vec<Typed> = args.into_iter().map(|a| self.settle(a)).collect::<Result<_>>()?;
+        let first = args.first().map_or(Type::Int8, |a| a.ty);
+        let (kind, ty) = match (name, args.len()) {
+            ("row_number", 0) => (WindowKind::RowNumber, Type::Int8),
+            ("rank", 0) => (WindowKind::Rank, Type::Int8),
+            ("dense_rank", 0) => (WindowKind::DenseRank, Type::Int8),
+            ("lag", 1..=3) => (WindowKind::Lag, first),
+            ("lead", 1..=3) => (WindowKind::Lead, first),
+            ("first_value", 1) => (WindowKind::FirstValue, first),
+            ("last_value", 1) => (WindowKind::LastValue, first),
+            _ => return unsupported(format_args!("window function {name}")),
+        };
+        if let Some(offset) = args.get_mut(1) {
+            *offset = self.coerce(offset.clone(), Type::Int4, -1, CastContext::Implicit)?;
+        }
+        if let Some(default) = args.get_mut(2) {
+            *default = self.coerce(default.clone(), first, -1, CastContext::Implicit)?;
+        }
+        let args = args.into_iter().map(|a| a.expr).collect();
+        self.push_window(kind, args, f, ty)
+    }
+
+    fn push_window(
+        &mut self,
+        kind: WindowKind,
+        args: Vec<Expr>,
+        f: &ast::Function,
+        ty: Type,
+    ) -> Result<Typed> {
+        let named = |b: &Self, name: &ast::Ident| {
+            let name = fold(name);
+            let found = b
+                .scopes
+                .last()
+                .and_then(|s| s.named_windows.iter().find(|(n, _)| *n == name));
+            match found {
+                Some((_, spec)) => Ok(spec.clone()),
+                None => fail(
+                    code::UNDEFINED_OBJECT,
+                    format!("window \"{name}\" does not exist"),
+                ),
+            }
+        };
+        let spec = match &f.over {
+            Some(ast::WindowType::WindowSpec(spec)) => match &spec.window_name {
+                None => spec.clone(),
+                Some(name) => {
+                    let mut base = named(self, name)?;
+                    if !spec.order_by.is_empty() {
+                        base.order_by.clone_from(&spec.order_by);
+                    }
+                    base
+                }
+            },
+            Some(ast::WindowType::NamedWindow(name)) => named(self, name)?,
+            None => return unsupported("a window function without OVER"),
+        };
+        if let Some(frame) = &spec.window_frame
+            && !matches!(
+                kind,
+                WindowKind::RowNumber | WindowKind::Rank | WindowKind::DenseRank
+            )
+        {
+            let default = frame.units == ast::WindowFrameUnits::Range
+                && matches!(frame.start_bound, ast::WindowFrameBound::Preceding(None))
+                && matches!(frame.end_bound, None | Some(ast::WindowFrameBound::CurrentRow));
+            if !default {
+                return unsupported("a window frame other than the default");
+            }
+        }
+        let mut partition = Vec::new();
+        for e in &spec.partition_by {
+            let typed = self.expr(e)?;
+            partition.push(self.settle(typed)?.expr);
+        }
+        let mut order = Vec::new();
+        for item in &spec.order_by {
+            let typed = self.expr(&item.expr)?;
+            let typed = self.settle(typed)?;
+            let (desc, nulls_first) = super::select::direction(&item.options)?;
+            order.push((typed.expr, desc, nulls_first));
+        }
+        let Some(scope) = self.scopes.last_mut() else {
+            return unsupported("a window function here");
+        };
+        scope.windows.push(Window {
+            kind,
+            args,
+            partition,
+            order,
+        });
+        Ok(Typed::new(Expr::Window(scope.windows.len() - 1), ty))
+    }
+}
+
+/// How well arguments fit; None when they do not.
+fn score(candidate: &Builtin, args: &[Typed]) -> Option<i32> {
+    if !candidate.takes(args.len()) {
+        return None;
+    }
+    let known = args.iter().map(|a| a.ty).find(|t| *t != Type::Unknown);
+    let mut score = 0;
+    for (i, arg) in args.iter().enumerate() {
+        let wanted = candidate.arg(i);
+        score += if arg.ty == wanted {
+            100
+        } else if wanted == any() {
+            1
+        } else if wanted == any_array() {
+            if arg.ty.elem().is_some() || arg.ty == Type::Unknown {
+                50
+            } else {
+                return None;
+            }
+        } else if arg.ty == Type::Unknown {
+            // A literal takes the other argument's type if it can, else text, as PostgreSQL prefers.
+            if Some(wanted) == known {
+                60
+            } else if wanted == Type::Text {
+                40
+            } else {
+                10
+            }
+        } else if castable(arg.ty, wanted, CastContext::Implicit) {
+            match (arg.ty.number_rank(), wanted.number_rank()) {
+                (Some(a), Some(b)) => 50 - i32::from(b - a),
+                _ if wanted == Type::Text || wanted == Type::Timestamptz => 51,
+                _ => 45,
+            }
+        } else {
+            return None;
+        };
+    }
+    Some(score)
+}
+
+fn aggregate_kind(name: &str) -> Option<AggregateKind> {
+    Some(match name {
+        "count" => AggregateKind::Count,
+        "sum" => AggregateKind::Sum,
+        "avg" => AggregateKind::Avg,
+        "min" => AggregateKind::Min,
+        "max" => AggregateKind::Max,
+        "bool_and" | "every" => AggregateKind::BoolAnd,
+        "bool_or" => AggregateKind::BoolOr,
+        "bit_and" => AggregateKind::BitAnd,
+        "bit_or" => AggregateKind::BitOr,
+        "array_agg" => AggregateKind::ArrayAgg,
+        "string_agg" => AggregateKind::StringAgg,
+        "json_agg" | "jsonb_agg" => AggregateKind::JsonAgg,
+        "json_object_agg" | "jsonb_object_agg" => AggregateKind::JsonObjectAgg,
+        "stddev" | "stddev_samp" => AggregateKind::Variance {
+            sample: true,
+            root: true,
+        },
+        "stddev_pop" => AggregateKind::Variance {
+            sample: false,
+            root: true,
+        },
+        "variance" | "var_samp" => AggregateKind::Variance {
+            sample: true,
+            root: false,
+        },
+        "var_pop" => AggregateKind::Variance {
+            sample: false,
+            root: false,
+        },
+        _ => return None,
+    })
+}

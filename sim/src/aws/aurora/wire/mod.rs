@@ -1,0 +1,624 @@
+//! The frontend/backend protocol, version 3.
+//!
+//! `pgwire` encodes what the server says. What a client says is read here with checked lengths, because `pgwire`'s own
+//! decoders trust the counts inside a message and panic on garbage. No TLS, trust authentication, no COPY.
+
+mod frame;
+
+use std::collections::BTreeMap;
+
+use bytes::{BufMut, BytesMut};
+use pgwire::messages::Message;
+use pgwire::messages::data::{FieldDescription, RowDescription};
+use pgwire::messages::response::{CommandComplete, ErrorResponse};
+use pgwire::messages::startup::ParameterStatus;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use self::frame::Frame;
+use super::engine::Engine;
+use super::error::{Error, Result, Severity, code, fail};
+use super::session::prepared::Prepared;
+use super::session::signal::Signal;
+use super::session::{Answer, Block, Session};
+use super::sql::parse;
+use super::sql::plan::Output;
+use super::state::Backend;
+use super::types::{Type, Value, decode_binary, decode_text, encode_binary, encode_text};
+
+/// A startup packet longer than this is garbage.
+const STARTUP_MAX: usize = 10_000;
+/// PostgreSQL's limit on one message.
+const MESSAGE_MAX: usize = 0x3fff_ffff;
+
+struct Portal {
+    prepared: Prepared,
+    params: Vec<Value>,
+    formats: Vec<i16>,
+    answer: Option<Answer>,
+    sent: usize,
+}
+
+struct Connection {
+    socket: TcpStream,
+    input: BytesMut,
+    output: BytesMut,
+}
+
+fn put(out: &mut BytesMut, kind: u8, body: impl FnOnce(&mut BytesMut)) {
+    out.put_u8(kind);
+    let at = out.len();
+    out.put_i32(0);
+    body(out);
+    let len = (out.len() - at) as i32;
+    out[at..at + 4].copy_from_slice(&len.to_be_bytes());
+}
+
+fn put_error(out: &mut BytesMut, e: &Error) {
+    let mut fields = vec![
+        (b'S', e.severity.as_str().to_string()),
+        (b'V', e.severity.as_str().to_string()),
+        (b'C', e.code.to_string()),
+        (b'M', e.message.clone()),
+    ];
+    let optional = [
+        (b'D', &e.detail),
+        (b'H', &e.hint),
+        (b's', &e.schema),
+        (b't', &e.table),
+        (b'c', &e.column),
+        (b'n', &e.constraint),
+    ];
+    for (kind, value) in optional {
+        if let Some(value) = value {
+            fields.push((kind, value.clone()));
+        }
+    }
+    let notice = matches!(e.severity, Severity::Notice | Severity::Warning);
+    let at = out.len();
+    if ErrorResponse::new(fields).encode(out).is_ok() && notice {
+        out[at] = b'N';
+    }
+}
+
+impl Connection {
+    async fn flush(&mut self) -> std::io::Result<()> {
+        if !self.output.is_empty() {
+            self.socket.write_all(&self.output).await?;
+            self.output.clear();
+        }
+        Ok(())
+    }
+
+    /// Reads until so many bytes are there; false at the end of the stream.
+    async fn want(&mut self, count: usize) -> std::io::Result<bool> {
+        while self.input.len() < count {
+            if self.socket.read_buf(&mut self.input).await? == 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn message(&mut self) -> std::io::Result<Option<(u8, BytesMut)>> {
+        if !self.want(5).await? {
+            return Ok(None);
+        }
+        let len = u32::from_be_bytes([self.input[1], self.input[2], self.input[3], self.input[4]]) as usize;
+        if !(4..=MESSAGE_MAX).contains(&len) {
+            put_error(
+                &mut self.output,
+                &Error::fatal(code::PROTOCOL_VIOLATION, "invalid message length"),
+            );
+            self.flush().await?;
+            return Ok(None);
+        }
+        if !self.want(len + 1).await? {
+            return Ok(None);
+        }
+        let mut whole = self.input.split_to(len + 1);
+        let kind = whole[0];
+        let body = whole.split_off(5);
+        Ok(Some((kind, body)))
+    }
+}
+
+/// Serves one client until it leaves.
+pub(super) async fn connection(engine: Engine, socket: TcpStream) -> std::io::Result<()> {
+    _ = socket.set_nodelay(true);
+    let mut c = Connection {
+        socket,
+        input: BytesMut::new(),
+        output: BytesMut::new(),
+    };
+    let parameters = loop {
+        if !c.want(8).await? {
+            return Ok(());
+        }
+        let len = u32::from_be_bytes([c.input[0], c.input[1], c.input[2], c.input[3]]) as usize;
+        let request = u32::from_be_bytes([c.input[4], c.input[5], c.input[6], c.input[7]]);
+        if !(8..=STARTUP_MAX).contains(&len) || !c.want(len).await? {
+            return Ok(());
+        }
+        let body = c.input.split_to(len).split_off(8);
+        match request {
+            80_877_103 | 80_877_104 => {
+                c.output.put_u8(b'N');
+                c.flush().await?;
+            }
+            80_877_102 => {
+                let mut f = Frame(&body);
+                if let (Ok(pid), Ok(secret)) = (f.i32(), f.i32())
+                    && let Some(backend) = engine.state().backends.get(&pid)
+                    && backend.secret == secret
+                {
+                    backend.signal.cancel();
+                }
+                return Ok(());
+            }
+            v if v >> 16 == 3 => {
+                let mut f = Frame(&body);
+                let mut parameters = BTreeMap::new();
+                while let Ok(name) = f.string() {
+                    if name.is_empty() {
+                        break;
+                    }
+                    let Ok(value) = f.string() else { break };
+                    parameters.insert(name, value);
+                }
+                break parameters;
+            }
+            _ => {
+                put_error(
+                    &mut c.output,
+                    &Error::fatal("0A000", "unsupported frontend protocol"),
+                );
+                return c.flush().await;
+            }
+        }
+    };
+    let user = parameters.get("user").cloned().unwrap_or_default();
+    let database = parameters
+        .get("database")
+        .cloned()
+        .unwrap_or_else(|| user.clone());
+    let admitted = admit(&engine, &user);
+    let (pid, secret, signal) = match admitted {
+        Ok(backend) => backend,
+        Err(e) => {
+            put_error(&mut c.output, &e);
+            return c.flush().await;
+        }
+    };
+    let mut session = Session::new(engine, pid, &user, &database, signal);
+    for (name, value) in &parameters {
+        if !matches!(name.as_str(), "user" | "database" | "options" | "replication") {
+            let set = session.local().settings.borrow_mut().set(name, value, false);
+            if let Err(e) = set {
+                put_error(&mut c.output, &e);
+                return c.flush().await;
+            }
+        }
+    }
+    put(&mut c.output, b'R', |o| o.put_i32(0));
+    for name in [
+        "server_version",
+        "server_encoding",
+        "client_encoding",
+        "DateStyle",
+        "TimeZone",
+        "integer_datetimes",
+        "standard_conforming_strings",
+        "application_name",
+        "is_superuser",
+        "IntervalStyle",
+    ] {
+        let value = session
+            .local()
+            .settings
+            .borrow()
+            .get(&name.to_lowercase())
+            .unwrap_or_default();
+        _ = ParameterStatus::new(name.into(), value).encode(&mut c.output);
+    }
+    put(&mut c.output, b'K', |o| {
+        o.put_i32(pid);
+        o.put_i32(secret);
+    });
+    ready(&mut c, &session);
+    c.flush().await?;
+    talk(&mut c, &mut session).await
+}
+
+fn admit(engine: &Engine, user: &str) -> Result<(i32, i32, std::sync::Arc<Signal>)> {
+    let secret = i32::from_be_bytes(super::func::os_random::<4>()?);
+    let mut state = engine.state();
+    if state.backends.len() >= engine.options().connections_max {
+        return Err(Error::fatal(
+            code::TOO_MANY_CONNECTIONS,
+            "sorry, too many clients already",
+        ));
+    }
+    match state.catalog.roles.get(user) {
+        None => {
+            return Err(Error::fatal(
+                code::INVALID_AUTHORIZATION,
+                format!("role \"{user}\" does not exist"),
+            ));
+        }
+        Some(r) if !r.login => {
+            return Err(Error::fatal(
+                code::INVALID_AUTHORIZATION,
+                format!("role \"{user}\" is not permitted to log in"),
+            ));
+        }
+        Some(_) => {}
+    }
+    let pid = state.new_pid();
+    let signal = std::sync::Arc::new(Signal::default());
+    let backend = Backend {
+        secret,
+        user: user.into(),
+        application: String::new(),
+        signal: signal.clone(),
+        oldest: None,
+        activity: ("idle", String::new()),
+    };
+    state.backends.insert(pid, backend);
+    Ok((pid, secret, signal))
+}
+
+fn ready(c: &mut Connection, session: &Session) {
+    for notice in session.local().notices.borrow_mut().drain(..) {
+        put_error(&mut c.output, &notice);
+    }
+    let status = session.status();
+    put(&mut c.output, b'Z', |o| o.put_u8(status));
+}
+
+async fn talk(c: &mut Connection, session: &mut Session) -> std::io::Result<()> {
+    let mut portals: BTreeMap<String, Portal> = BTreeMap::new();
+    let mut skipping = false;
+    loop {
+        let signal = session.signal();
+        let idle_limit = session.idle_limit();
+        let next = tokio::select! {
+            biased;
+            next = c.message() => next?,
+            () = signal.asked() => {
+                match signal.check() {
+                    Err(e) if e.severity == Severity::Fatal => {
+                        put_error(&mut c.output, &e);
+                        return c.flush().await;
+                    }
+                    _ => continue,
+                }
+            }
+            () = idle(idle_limit) => {
+                let e = Error::fatal(
+                    code::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+                    "terminating connection due to idle-in-transaction timeout",
+                );
+                put_error(&mut c.output, &e);
+                return c.flush().await;
+            }
+        };
+        let Some((kind, body)) = next else { return Ok(()) };
+        match kind {
+            b'X' => return Ok(()),
+            b'S' => {
+                skipping = false;
+                if let Err(e) = session.finish_implicit().await {
+                    put_error(&mut c.output, &e);
+                }
+                if session.block == Block::Idle {
+                    portals.clear();
+                }
+                ready(c, session);
+                c.flush().await?;
+            }
+            b'H' => c.flush().await?,
+            b'Q' => {
+                let sql = Frame(&body).string();
+                let done = match sql {
+                    Ok(sql) => simple(c, session, &sql).await,
+                    Err(e) => Err(e),
+                };
+                if let Err(e) = done {
+                    session.fail(&e);
+                    put_error(&mut c.output, &e);
+                    if e.severity == Severity::Fatal {
+                        return c.flush().await;
+                    }
+                }
+                ready(c, session);
+                c.flush().await?;
+            }
+            _ if skipping => {}
+            b'P' | b'B' | b'D' | b'E' | b'C' => {
+                if let Err(e) = extended(c, session, &mut portals, kind, &body).await {
+                    session.fail(&e);
+                    put_error(&mut c.output, &e);
+                    if e.severity == Severity::Fatal {
+                        return c.flush().await;
+                    }
+                    skipping = true;
+                }
+            }
+            b'd' | b'c' | b'f' => {}
+            other => {
+                let e = Error::fatal(
+                    code::PROTOCOL_VIOLATION,
+                    format!("invalid frontend message type {other}"),
+                );
+                put_error(&mut c.output, &e);
+                return c.flush().await;
+            }
+        }
+    }
+}
+
+async fn idle(limit: Option<std::time::Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn simple(c: &mut Connection, session: &mut Session, sql: &str) -> Result<()> {
+    let statements = parse::parse(sql)?;
+    if statements.is_empty() {
+        put(&mut c.output, b'I', |_| {});
+        return Ok(());
+    }
+    for parsed in statements {
+        let mut prepared = Prepared::new(sql, Some(parsed.statement), Vec::new());
+        let answer = session.run(&mut prepared, &[]).await?;
+        if let Some(columns) = &answer.columns {
+            describe_row(&mut c.output, columns, &[]);
+            for row in &answer.rows {
+                data_row(&mut c.output, columns, row, &[])?;
+            }
+        }
+        _ = CommandComplete::new(answer.tag).encode(&mut c.output);
+    }
+    session.finish_implicit().await
+}
+
+async fn extended(
+    c: &mut Connection,
+    session: &mut Session,
+    portals: &mut BTreeMap<String, Portal>,
+    kind: u8,
+    body: &[u8],
+) -> Result<()> {
+    let mut f = Frame(body);
+    match kind {
+        b'P' => {
+            let (name, sql) = (f.string()?, f.string()?);
+            let mut types = Vec::new();
+            for _ in 0..f.u16()? {
+                types.push(match f.u32()? {
+                    0 | 705 => None,
+                    oid => match Type::from_oid(oid) {
+                        Some(ty) => Some(ty),
+                        None => {
+                            return fail(
+                                code::UNDEFINED_OBJECT,
+                                format!("type with OID {oid} does not exist"),
+                            );
+                        }
+                    },
+                });
+            }
+            let mut statements = parse::parse(&sql)?;
+            if statements.len() > 1 {
+                return fail(
+                    code::SYNTAX_ERROR,
+                    "cannot insert multiple commands into a prepared statement",
+                );
+            }
+            if !name.is_empty() && session.prepared.contains_key(&name) {
+                return fail(
+                    code::DUPLICATE_PREPARED_STATEMENT,
+                    format!("prepared statement \"{name}\" already exists"),
+                );
+            }
+            let mut prepared = Prepared::new(&sql, statements.pop().map(|p| p.statement), types);
+            session.prepare(&mut prepared)?;
+            session.prepared.insert(name, prepared);
+            put(&mut c.output, b'1', |_| {});
+        }
+        b'B' => {
+            let (portal, name) = (f.string()?, f.string()?);
+            let formats = f.formats()?;
+            let count = usize::from(f.u16()?);
+            let Some(prepared) = session.prepared.get(&name).cloned() else {
+                return fail(
+                    code::INVALID_SQL_STATEMENT_NAME,
+                    format!("prepared statement \"{name}\" does not exist"),
+                );
+            };
+            if count != prepared.params.len() {
+                return fail(
+                    code::PROTOCOL_VIOLATION,
+                    format!(
+                        "bind message supplies {count} parameters, but prepared statement \"{name}\" requires {}",
+                        prepared.params.len()
+                    ),
+                );
+            }
+            let mut params = Vec::with_capacity(count);
+            for i in 0..count {
+                let ty = prepared.params[i].unwrap_or(Type::Text);
+                params.push(match f.sized()? {
+                    None => Value::Null,
+                    Some(bytes) if format(&formats, i) == 1 => decode_binary(bytes, ty)?,
+                    Some(bytes) => match std::str::from_utf8(bytes) {
+                        Ok(text) => decode_text(text, ty, -1, super::session::now())?,
+                        Err(_) => {
+                            return fail(
+                                code::CHARACTER_NOT_IN_REPERTOIRE,
+                                "invalid byte sequence for encoding \"UTF8\"",
+                            );
+                        }
+                    },
+                });
+            }
+            let results = f.formats()?;
+            portals.insert(
+                portal,
+                Portal {
+                    prepared,
+                    params,
+                    formats: results,
+                    answer: None,
+                    sent: 0,
+                },
+            );
+            put(&mut c.output, b'2', |_| {});
+        }
+        b'D' => {
+            let what = f.u8()?;
+            let name = f.string()?;
+            if what == b'S' {
+                let Some(mut prepared) = session.prepared.get(&name).cloned() else {
+                    return fail(
+                        code::INVALID_SQL_STATEMENT_NAME,
+                        format!("prepared statement \"{name}\" does not exist"),
+                    );
+                };
+                let (params, columns) = session.describe(&mut prepared)?;
+                session.prepared.insert(name, prepared);
+                put(&mut c.output, b't', |o| {
+                    o.put_u16(params.len() as u16);
+                    params.iter().for_each(|p| o.put_u32(p.oid()));
+                });
+                describe_result(&mut c.output, columns.as_deref(), &[]);
+            } else {
+                let Some(portal) = portals.get_mut(&name) else {
+                    return fail(
+                        code::INVALID_CURSOR_NAME,
+                        format!("portal \"{name}\" does not exist"),
+                    );
+                };
+                let (_, columns) = session.describe(&mut portal.prepared)?;
+                describe_result(&mut c.output, columns.as_deref(), &portal.formats);
+            }
+        }
+        b'E' => {
+            let name = f.string()?;
+            let limit = usize::try_from(f.i32()?).unwrap_or(0);
+            let Some(portal) = portals.get_mut(&name) else {
+                return fail(
+                    code::INVALID_CURSOR_NAME,
+                    format!("portal \"{name}\" does not exist"),
+                );
+            };
+            if portal.prepared.statement.is_none() {
+                put(&mut c.output, b'I', |_| {});
+                return Ok(());
+            }
+            if portal.answer.is_none() {
+                portal.answer = Some(session.run(&mut portal.prepared, &portal.params).await?);
+            }
+            let Some(answer) = &portal.answer else {
+                return Ok(());
+            };
+            let rest = &answer.rows[portal.sent..];
+            let take = if limit == 0 {
+                rest.len()
+            } else {
+                limit.min(rest.len())
+            };
+            if let Some(columns) = &answer.columns {
+                for row in &rest[..take] {
+                    data_row(&mut c.output, columns, row, &portal.formats)?;
+                }
+            }
+            portal.sent += take;
+            if portal.sent < answer.rows.len() {
+                put(&mut c.output, b's', |_| {});
+            } else {
+                _ = CommandComplete::new(answer.tag.clone()).encode(&mut c.output);
+            }
+        }
+        _ => {
+            let what = f.u8()?;
+            let name = f.string()?;
+            if what == b'S' {
+                session.prepared.remove(&name);
+            } else {
+                portals.remove(&name);
+            }
+            put(&mut c.output, b'3', |_| {});
+        }
+    }
+    Ok(())
+}
+
+fn format(formats: &[i16], at: usize) -> i16 {
+    match formats {
+        [] => 0,
+        [one] => *one,
+        many => many.get(at).copied().unwrap_or(0),
+    }
+}
+
+fn describe_result(out: &mut BytesMut, columns: Option<&[Output]>, formats: &[i16]) {
+    match columns {
+        Some(columns) => describe_row(out, columns, formats),
+        None => put(out, b'n', |_| {}),
+    }
+}
+
+fn describe_row(out: &mut BytesMut, columns: &[Output], formats: &[i16]) {
+    let fields = columns
+        .iter()
+        .enumerate()
+        .map(|(i, c)| {
+            FieldDescription::new(
+                c.name.clone(),
+                c.origin.0 as i32,
+                c.origin.1,
+                c.ty.oid(),
+                c.ty.len(),
+                c.typmod,
+                format(formats, i),
+            )
+        })
+        .collect();
+    _ = RowDescription::new(fields).encode(out);
+}
+
+fn data_row(out: &mut BytesMut, columns: &[Output], row: &[Value], formats: &[i16]) -> Result<()> {
+    let start = out.len();
+    out.put_u8(b'D');
+    out.put_i32(0);
+    out.put_u16(columns.len() as u16);
+    let mut text = String::new();
+    for (i, column) in columns.iter().enumerate() {
+        let value = row.get(i).unwrap_or(&Value::Null);
+        if value.is_null() {
+            out.put_i32(-1);
+            continue;
+        }
+        let at = out.len();
+        out.put_i32(0);
+        if format(formats, i) == 1 {
+            if let Err(e) = encode_binary(value, column.ty, out) {
+                out.truncate(start);
+                return Err(e);
+            }
+        } else {
+            text.clear();
+            encode_text(value, &mut text);
+            out.put_slice(text.as_bytes());
+        }
+        let len = (out.len() - at - 4) as i32;
+        out[at..at + 4].copy_from_slice(&len.to_be_bytes());
+    }
+    let len = (out.len() - start - 1) as i32;
+    out[start + 1..start + 5].copy_from_slice(&len.to_be_bytes());
+    Ok(())
+}
