@@ -2,7 +2,7 @@
 #![cfg(feature = "aurora")]
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 use sumzero_sim::aws::aurora::{Engine, Options};
 use tokio::net::TcpListener;
 
