@@ -132,12 +132,13 @@ impl Default for Mrec {
 pub struct Mrsc {
     /// The sets within which a strongly consistent table's three Regions must lie.
     pub region_sets: Vec<Vec<String>>,
-    /// How long one step waits for a second Region before the request fails with a 500 (undocumented).
+    /// How long one step waits for a second Region before the request fails with a 500 (undocumented). Finding out what
+    /// became of a write that met others may take as long again.
     #[serde(with = "human")]
     pub quorum_timeout: Duration,
     /// How often a write that meets another Region's is tried again before the caller is told (undocumented).
     pub attempts: u32,
-    /// The pause before such a new try.
+    /// The pause before the first such try; its longest doubles from try to try, up to 16 times.
     pub backoff: Span,
 }
 

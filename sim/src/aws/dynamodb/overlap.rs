@@ -41,6 +41,12 @@ pub(super) struct Overlap {
 }
 
 impl Overlap {
+    /// Releases what calls held that will never end, because their server died.
+    pub(super) fn give_up(&mut self) {
+        self.held.clear();
+        self.tokens.retain(|_, used| used.answer.is_some());
+    }
+
     pub(super) fn is_held(&self, key: &ItemKey) -> bool {
         self.held.contains(key)
     }
@@ -137,5 +143,23 @@ mod tests {
         assert!(overlap.holds_in("t") && !overlap.holds_in("u") && overlap.holds_in("v"));
         overlap.release([&key("t", "a")]);
         assert!(!overlap.holds_in("t"));
+    }
+
+    #[test]
+    fn a_server_that_died_holds_nothing_and_remembers_what_it_answered() {
+        let (mut overlap, now) = (Overlap::default(), Instant::now());
+        let (asked, answer) = (json!([1]), json!({"x": 1}));
+        overlap.hold([ItemKey {
+            table: "t".to_owned(),
+            key: "a".to_owned(),
+        }]);
+        for token in ["done", "running"] {
+            assert_eq!(overlap.begin_token(token, &asked, now), Token::Fresh);
+        }
+        overlap.end_token("done", Some(&answer), now);
+        overlap.give_up();
+        assert!(!overlap.holds_in("t"));
+        assert_eq!(overlap.begin_token("done", &asked, now), Token::Done(answer));
+        assert_eq!(overlap.begin_token("running", &asked, now), Token::Fresh);
     }
 }

@@ -170,6 +170,15 @@ impl Region {
         })
     }
 
+    /// Gives up what a server that died left half done. What took effect stays.
+    pub(super) fn give_up_unfinished(&self) {
+        lock(&self.overlap).give_up();
+        lock(&self.updating).clear();
+        for outbound in self.outbound.values() {
+            outbound.link.give_up();
+        }
+    }
+
     /// Performs one operation, faults included.
     pub(super) async fn serve(self: &Arc<Self>, operation: String, body: Value) -> Answer {
         if !OPERATIONS.contains(&operation.as_str()) {

@@ -53,6 +53,7 @@ impl DynamoDb {
     /// # Errors
     /// A listener failed.
     pub async fn run(self, clients: TcpListener, regions: TcpListener) -> io::Result<()> {
+        self.region.give_up_unfinished();
         let tasks = Tasks::start(&self.region);
         let service = Arc::new(Front {
             region: Arc::clone(&self.region),

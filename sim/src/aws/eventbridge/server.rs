@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
@@ -73,7 +73,8 @@ struct Shared {
     protocol: Protocol,
     account: String,
     request_faults: FaultHandle,
-    began: Instant,
+    /// When it was first used.
+    began: OnceLock<Instant>,
     sqs: Peer,
     backoff: Backoff,
     attempt_timeout: Duration,
@@ -108,7 +109,7 @@ enum After {
 }
 
 impl EventBridge {
-    /// The default bus, with no rules. To be called within a tokio runtime: the service's clock begins here.
+    /// The default bus, with no rules.
     pub fn new(options: Options) -> Self {
         let Options {
             region,
@@ -139,7 +140,7 @@ impl EventBridge {
             protocol,
             account: account.clone(),
             request_faults: FaultHandle::new(seed, &name),
-            began: Instant::now(),
+            began: OnceLock::new(),
             sqs,
             backoff,
             attempt_timeout,
@@ -170,6 +171,8 @@ impl EventBridge {
         };
         let faulty = Faulty::new(self.clone(), refusals, self.0.request_faults.clone());
         tokio::select! {
+            // Unbiased selection would draw from a generator that no seed controls.
+            biased;
             served = wire::serve(listener, Arc::new(faulty)) => served,
             () = self.deliver_all() => Ok(()),
         }
@@ -204,13 +207,17 @@ impl EventBridge {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn elapsed(&self) -> Duration {
+        self.0.began.get_or_init(Instant::now).elapsed()
+    }
+
     fn put_events(&self, body: Value) -> Result<Value, Failure> {
         let PutEvents { entries, endpoint_id } = api::parse(body)?;
         if endpoint_id.is_some() {
             return Err(Error::Validation("EndpointId is not simulated.".to_owned()).into());
         }
         Buses::check_request(&entries)?;
-        let elapsed = self.0.began.elapsed();
+        let elapsed = self.elapsed();
         let wall = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
@@ -238,6 +245,8 @@ impl EventBridge {
                 under_way.spawn(self.clone().deliver(number, Arc::clone(&permits)));
             }
             tokio::select! {
+                // Unbiased selection would draw from a generator that no seed controls.
+                biased;
                 () = self.0.owed.notified() => {}
                 Some(_) = under_way.join_next() => {}
             }
@@ -269,7 +278,7 @@ impl EventBridge {
     }
 
     fn attempted(&self, number: u64, result: Result<(), Failed>) -> After {
-        let now = self.0.began.elapsed();
+        let now = self.elapsed();
         let mut state = self.lock();
         let Err(failed) = result else {
             state.counts.delivered += 1;

@@ -130,6 +130,8 @@ impl Endpoint {
         let member = Arc::clone(&self.0.member);
         let faults = self.0.faults.clone();
         tokio::select! {
+            // Unbiased selection would draw from a generator that no seed controls.
+            biased;
             served = wire::serve(clients, Arc::new(Faulty::new(self, refusals, faults))) => served,
             () = member.serve(members) => Ok(()),
         }

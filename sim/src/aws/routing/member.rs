@@ -19,7 +19,7 @@ use crate::aws::wire::Stream;
 /// The longest line that a member reads.
 const LINE_BYTES_MAX: u64 = 1 << 20;
 /// Rounds that a change tries before it gives up.
-const ROUNDS_MAX: u32 = 8;
+const ROUNDS_MAX: u32 = 16;
 
 /// No majority in time. A change under way may have been made all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +69,8 @@ where
         let mut answers = JoinSet::new();
         loop {
             tokio::select! {
+                // Unbiased selection would draw from a generator that no seed controls.
+                biased;
                 accepted = listener.accept() => match accepted {
                     Ok((tcp, _)) => {
                         answers.spawn(Arc::clone(&self).answer(tcp));
@@ -138,7 +140,8 @@ where
                     let wait = {
                         let mut state = self.lock();
                         state.round = state.round.max(higher.round);
-                        let most = Duration::from_millis(10 << attempt.min(5));
+                        // Up to what rivals an ocean apart need for a round.
+                        let most = Duration::from_millis(10 << attempt.min(6));
                         state.jitter.between(Duration::from_millis(1), most)
                     };
                     tokio::time::sleep(wait).await;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
@@ -54,8 +54,8 @@ pub struct Sqs(Arc<Shared>);
 struct Shared {
     protocol: Protocol,
     faults: FaultHandle,
-    began: Instant,
-    began_wall: Duration,
+    /// When it was first used: the same moment on the monotonic clock and on the wall.
+    began: OnceLock<(Instant, Duration)>,
     state: Mutex<State>,
 }
 
@@ -67,7 +67,7 @@ struct State {
 }
 
 impl Sqs {
-    /// No queues yet. To be called within a tokio runtime: the service's clock begins here.
+    /// No queues yet.
     pub fn new(options: Options) -> Self {
         let health = format!("healthy: sqs.{}", options.region);
         let protocol = Protocol {
@@ -78,12 +78,10 @@ impl Sqs {
             health: health.clone(),
             seed: options.seed,
         };
-        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         Self(Arc::new(Shared {
             protocol,
             faults: FaultHandle::new(options.seed, &format!("sqs/{}", options.region)),
-            began: Instant::now(),
-            began_wall: wall.unwrap_or_default(),
+            began: OnceLock::new(),
             state: Mutex::new(State {
                 queues: Queues::new(options.region, options.account, options.seed),
                 waiting: BTreeMap::new(),
@@ -136,11 +134,19 @@ impl Sqs {
 
     /// Time-outs run on the monotonic clock, so that a stepped wall clock shows no message early.
     fn now(&self) -> Moment {
-        let elapsed = self.0.began.elapsed();
+        let (began, began_wall) = self.began();
+        let elapsed = began.elapsed();
         Moment {
             elapsed,
-            wall: self.0.began_wall + elapsed,
+            wall: began_wall + elapsed,
         }
+    }
+
+    fn began(&self) -> (Instant, Duration) {
+        *self.0.began.get_or_init(|| {
+            let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            (Instant::now(), wall.unwrap_or_default())
+        })
     }
 
     async fn receive(&self, body: Value) -> Result<Value, Failure> {
@@ -164,8 +170,10 @@ impl Sqs {
             }
             let until = next.map_or(deadline, |next| next.min(deadline));
             tokio::select! {
+                // Unbiased selection would draw from a generator that no seed controls.
+                biased;
                 () = arrival => {}
-                () = tokio::time::sleep_until(self.0.began + until) => {}
+                () = tokio::time::sleep_until(self.began().0 + until) => {}
             }
         }
     }

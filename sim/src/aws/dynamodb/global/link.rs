@@ -94,6 +94,11 @@ impl Link {
         timeout(limit, answers.recv()).await.ok().flatten()?.1
     }
 
+    /// Every request that waits gets no answer.
+    pub(crate) fn give_up(&self) {
+        self.state().fail_all();
+    }
+
     /// Keeps the link going until dropped.
     pub(crate) async fn run(&self) {
         loop {

@@ -9,7 +9,7 @@
 //! history of the value that won, so that a caller is told "conflict" only if nothing happened.
 
 use super::super::super::wire::Stream;
-use super::super::config::Mrsc;
+use super::super::config::{Mrsc, Span};
 use super::super::key::ItemKey;
 use super::link::Sink;
 use super::message::{Reply, Request};
@@ -20,6 +20,9 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio::time::{Instant, sleep, timeout_at};
+
+/// A backoff grows to this power of two of its longest.
+const BACKOFF_DOUBLINGS_MAX: u32 = 4;
 
 /// The two other Regions of a strongly consistent table.
 pub(crate) trait Peers: Send + Sync {
@@ -113,7 +116,7 @@ impl<P: Peers> Proposer<P> {
         let _turn = self.turn(key).await;
         for attempt in 0..self.knobs.attempts.max(1) {
             if attempt > 0 {
-                self.pause().await;
+                self.pause(attempt).await;
             }
             let (ballot, current, chosen) = match self.promised(key).await {
                 Prepared::Promised {
@@ -173,7 +176,7 @@ impl<P: Peers> Proposer<P> {
         for attempt in 0..self.knobs.attempts.max(1) {
             if attempt > 0 {
                 // A write is on its way through; it needs about as long as a backoff to arrive everywhere.
-                self.pause().await;
+                self.pause(attempt).await;
             }
             let here = self.acceptors().accepted(key);
             let mut told = vec![here];
@@ -312,8 +315,13 @@ impl<P: Peers> Proposer<P> {
 
     /// After an unclear offer: has a value that contains the write chosen, or one that shuts it out.
     async fn find_out(&self, key: &ItemKey, write: &Ballot) -> Result<Option<Accepted>, Failure> {
-        for _ in 0..2 * self.knobs.attempts.max(1) {
-            self.pause().await;
+        let deadline = Instant::now() + self.knobs.quorum_timeout;
+        // However long the others keep at it, the caller is better served by an answer than by "perhaps".
+        for attempt in 1.. {
+            if Instant::now() >= deadline {
+                break;
+            }
+            self.pause(attempt).await;
             let (ballot, current) = match self.promised(key).await {
                 Prepared::Promised { ballot, current, .. } => (ballot, current),
                 Prepared::Outbid => continue,
@@ -321,7 +329,10 @@ impl<P: Peers> Proposer<P> {
             };
             let value = current.map(|accepted| accepted.value).unwrap_or_default();
             let happened = value.history.contains(write);
-            let forgotten = !happened && value.history.len() >= HISTORY_LEN;
+            // The history is kept newest first, by rising ballots: one that reaches back beyond the write would show it.
+            let forgotten = !happened
+                && value.history.len() >= HISTORY_LEN
+                && value.history.last().is_some_and(|oldest| oldest >= write);
             let again = Accepted { ballot, value };
             match self.offer(key, again.clone()).await {
                 Offered::Chosen if happened => return Ok(Some(again)),
@@ -366,8 +377,11 @@ impl<P: Peers> Proposer<P> {
         queue.lock_owned().await
     }
 
-    async fn pause(&self) {
-        let pause = self.knobs.backoff.draw(&mut lock(&self.draws));
+    /// Grows from attempt to attempt: Regions far apart outbid each other for ever if they are quicker than the way.
+    async fn pause(&self, attempt: u32) {
+        let Span { min, max } = self.knobs.backoff;
+        let grown = max * (1 << attempt.min(BACKOFF_DOUBLINGS_MAX));
+        let pause = lock(&self.draws).between(min, grown);
         sleep(pause).await;
     }
 

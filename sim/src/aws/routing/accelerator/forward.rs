@@ -14,6 +14,8 @@ impl Accelerator {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
+                // Unbiased selection would draw from a generator that no seed controls.
+                biased;
                 accepted = listener.accept() => match accepted {
                     Ok((client, from)) => {
                         connections.spawn(self.clone().forward(client, from.ip()));

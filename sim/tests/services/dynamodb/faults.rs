@@ -1,7 +1,8 @@
 //! Faults, and operations that overlap in time, through the official SDK.
 
-use crate::cluster::Cluster;
-use crate::suite::{create_table, get, n, put, s};
+use super::cluster::{self, Cluster, REGIONS};
+use super::suite::{create_table, get, n, put, s};
+use crate::stage::{Stage, in_both_places};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -10,11 +11,31 @@ use std::time::{Duration, Instant};
 use sumzero_sim::aws::dynamodb::config::Span;
 use sumzero_sim::aws::dynamodb::faults::{Failure, Fault, Outage, Target};
 
-async fn one_region() -> (Cluster, Client) {
-    let cluster = Cluster::start(&["us-east-1"]).await;
-    let client = cluster.client("us-east-1");
+in_both_places!(cluster::one_region =>
+    a_failure_after_the_effect_makes_a_retried_increment_count_twice,
+    a_hot_key_is_throttled_and_a_batch_only_in_part,
+    a_write_goes_on_when_its_caller_hangs_up,
+    faults_are_not_set_over_http_unless_that_is_allowed,
+    slowness_and_outages_show,
+    the_sdk_outlasts_a_passing_failure_and_reports_a_lasting_one,
+);
+in_both_places!(with_long_transactions => whatever_meets_a_running_transaction_is_told_so);
+in_both_places!(with_controls => faults_are_set_over_http_where_that_is_allowed);
+
+fn with_long_transactions(stage: &mut Stage) -> Cluster {
+    Cluster::on(stage, &REGIONS[..1], |config| {
+        config.transaction_hold = Span::millis(150, 150)
+    })
+}
+
+fn with_controls(stage: &mut Stage) -> Cluster {
+    Cluster::on(stage, &REGIONS[..1], |config| config.admin = true)
+}
+
+async fn things(cluster: &Cluster) -> Client {
+    let client = cluster.client(REGIONS[0]);
     create_table(&client, "things", false).await;
-    (cluster, client)
+    client
 }
 
 fn of(operation: &str, times: Option<u64>) -> Target {
@@ -25,9 +46,8 @@ fn of(operation: &str, times: Option<u64>) -> Target {
     }
 }
 
-#[tokio::test]
-async fn the_sdk_outlasts_a_passing_failure_and_reports_a_lasting_one() {
-    let (cluster, client) = one_region().await;
+async fn the_sdk_outlasts_a_passing_failure_and_reports_a_lasting_one(cluster: Cluster) {
+    let client = things(&cluster).await;
     let handle = cluster.handle("us-east-1");
     let before = Fault::FailBefore {
         target: of("PutItem", Some(1)),
@@ -62,9 +82,8 @@ async fn the_sdk_outlasts_a_passing_failure_and_reports_a_lasting_one() {
     );
 }
 
-#[tokio::test]
-async fn a_failure_after_the_effect_makes_a_retried_increment_count_twice() {
-    let (cluster, client) = one_region().await;
+async fn a_failure_after_the_effect_makes_a_retried_increment_count_twice(cluster: Cluster) {
+    let client = things(&cluster).await;
     put(&client, "things", "sum", 0).await;
     let after = Fault::FailAfter {
         target: of("UpdateItem", Some(1)),
@@ -84,9 +103,8 @@ async fn a_failure_after_the_effect_makes_a_retried_increment_count_twice() {
     assert_eq!(get(&client, "things", "sum", true).await, Some(2));
 }
 
-#[tokio::test]
-async fn a_hot_key_is_throttled_and_a_batch_only_in_part() {
-    let (cluster, client) = one_region().await;
+async fn a_hot_key_is_throttled_and_a_batch_only_in_part(cluster: Cluster) {
+    let client = things(&cluster).await;
     let hot = Target {
         key: Some("hot".to_owned()),
         ..Target::default()
@@ -158,9 +176,8 @@ async fn a_hot_key_is_throttled_and_a_batch_only_in_part() {
     assert!(cluster.handle("us-east-1").fault_bites(fault) >= 5);
 }
 
-#[tokio::test]
-async fn slowness_and_outages_show() {
-    let (cluster, client) = one_region().await;
+async fn slowness_and_outages_show(cluster: Cluster) {
+    let client = things(&cluster).await;
     let handle = cluster.handle("us-east-1");
     let slow = handle.begin_fault(Fault::Slow {
         target: Target::default(),
@@ -194,12 +211,11 @@ async fn slowness_and_outages_show() {
             .is_err()
     );
     handle.end_fault(silent);
-    assert_eq!(crate::suite::get(&client, "things", "a", true).await, Some(1));
+    assert_eq!(super::suite::get(&client, "things", "a", true).await, Some(1));
 }
 
-#[tokio::test]
-async fn a_write_goes_on_when_its_caller_hangs_up() {
-    let (cluster, client) = one_region().await;
+async fn a_write_goes_on_when_its_caller_hangs_up(cluster: Cluster) {
+    let client = things(&cluster).await;
     let slow = Fault::Slow {
         target: of("PutItem", None),
         delay: Span::millis(150, 150),
@@ -226,14 +242,8 @@ async fn a_write_goes_on_when_its_caller_hangs_up() {
     cluster.handle("us-east-1").end_fault(slow);
 }
 
-#[tokio::test]
-async fn whatever_meets_a_running_transaction_is_told_so() {
-    let cluster = Cluster::start_with(&["us-east-1"], |config| {
-        config.transaction_hold = Span::millis(150, 150)
-    })
-    .await;
-    let client = cluster.client("us-east-1");
-    create_table(&client, "things", false).await;
+async fn whatever_meets_a_running_transaction_is_told_so(cluster: Cluster) {
+    let client = things(&cluster).await;
     let action = |pk: &str| {
         let put = Put::builder()
             .table_name("things")
@@ -286,25 +296,25 @@ async fn whatever_meets_a_running_transaction_is_told_so() {
     put(&client, "things", "a", 2).await;
 }
 
-#[tokio::test]
-async fn faults_are_set_over_http_only_where_that_is_allowed() {
-    let post = async |cluster: &Cluster, body: &'static str| {
-        let url = format!("http://{}/_sumzero/faults", cluster.address("us-east-1"));
-        let response = reqwest::Client::new()
-            .post(url)
-            .body(body)
-            .send()
-            .await
-            .expect("answer");
-        (response.status().as_u16(), response.text().await.expect("text"))
-    };
-    let slow = r#"[{"fault":"unavailable"}]"#;
-    let (closed, _) = one_region().await;
-    assert_eq!(post(&closed, slow).await.0, 404);
-    let open = Cluster::start_with(&["us-east-1"], |config| config.admin = true).await;
-    let client = open.client("us-east-1");
-    create_table(&client, "things", false).await;
-    assert_eq!(post(&open, slow).await, (200, "[0]".to_owned()));
+async fn post_faults(cluster: &Cluster, body: &'static str) -> (u16, String) {
+    let url = format!("http://{}/_sumzero/faults", cluster.address(REGIONS[0]));
+    let response = reqwest::Client::new()
+        .post(url)
+        .body(body)
+        .send()
+        .await
+        .expect("answer");
+    (response.status().as_u16(), response.text().await.expect("text"))
+}
+
+async fn faults_are_not_set_over_http_unless_that_is_allowed(cluster: Cluster) {
+    assert_eq!(post_faults(&cluster, "[]").await.0, 404);
+}
+
+async fn faults_are_set_over_http_where_that_is_allowed(cluster: Cluster) {
+    let client = things(&cluster).await;
+    let out = r#"[{"fault":"unavailable"}]"#;
+    assert_eq!(post_faults(&cluster, out).await, (200, "[0]".to_owned()));
     assert!(
         client
             .get_item()
@@ -314,7 +324,7 @@ async fn faults_are_set_over_http_only_where_that_is_allowed() {
             .await
             .is_err()
     );
-    assert_eq!(post(&open, r#"[{"fault":"sluggish"}]"#).await.0, 400);
-    assert_eq!(post(&open, "[]").await, (200, "[]".to_owned()));
+    assert_eq!(post_faults(&cluster, r#"[{"fault":"sluggish"}]"#).await.0, 400);
+    assert_eq!(post_faults(&cluster, "[]").await, (200, "[]".to_owned()));
     assert_eq!(get(&client, "things", "a", true).await, None);
 }

@@ -1,15 +1,25 @@
 //! The claims about DynamoDB that payment designs rest on, and what becomes of them. See C01 and C19 of the claims.
 
-use crate::cluster::Cluster;
-use crate::global::{make_global, make_strong};
-use crate::suite::{create_table, get, n, put, s};
+use super::cluster::{self, Cluster, REGIONS};
+use super::global::{make_global, make_strong};
+use super::suite::{create_table, get, n, put, s};
+use crate::stage::in_both_places;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use std::collections::HashMap;
 use sumzero_sim::aws::dynamodb::faults::{Fault, Target};
 
-const REGIONS: [&str; 3] = ["us-east-1", "us-east-2", "us-west-2"];
+in_both_places!(cluster::one_region =>
+    c11_an_expired_key_still_blocks_a_claim_that_compares_no_time,
+    c19_the_old_item_and_a_nonce_tell_own_from_rival,
+    c19_the_sdk_reads_its_own_retried_put_as_a_rivals,
+);
+in_both_places!(cluster::two_regions =>
+    c01_two_regions_hold_one_eventually_consistent_lease_with_no_fault_at_all,
+    c09_two_regions_decrement_one_item_and_one_debit_is_gone,
+);
+in_both_places!(cluster::three_regions => c01_a_strongly_consistent_lease_has_one_holder);
 
 /// Takes a lease as the designs write it. True if this caller now believes that it holds the lease.
 async fn acquire(client: &Client, owner: &str) -> bool {
@@ -28,9 +38,7 @@ async fn acquire(client: &Client, owner: &str) -> bool {
     }
 }
 
-#[tokio::test]
-async fn c01_two_regions_hold_one_eventually_consistent_lease_with_no_fault_at_all() {
-    let cluster = Cluster::start(&REGIONS[..2]).await;
+async fn c01_two_regions_hold_one_eventually_consistent_lease_with_no_fault_at_all(cluster: Cluster) {
     let (east, west) = (cluster.client(REGIONS[0]), cluster.client(REGIONS[1]));
     create_table(&east, "leases", false).await;
     make_global(&east, "leases", &REGIONS[1..2]).await;
@@ -49,9 +57,7 @@ async fn c01_two_regions_hold_one_eventually_consistent_lease_with_no_fault_at_a
     );
 }
 
-#[tokio::test]
-async fn c01_a_strongly_consistent_lease_has_one_holder() {
-    let cluster = Cluster::start(&REGIONS).await;
+async fn c01_a_strongly_consistent_lease_has_one_holder(cluster: Cluster) {
     let east = cluster.client(REGIONS[0]);
     create_table(&east, "leases", false).await;
     make_strong(&east, "leases", &REGIONS[1..]).await;
@@ -80,8 +86,7 @@ async fn c01_a_strongly_consistent_lease_has_one_holder() {
 }
 
 /// The first put is applied and its answer lost; the SDK retries by itself.
-async fn put_with_a_lost_answer(nonce: &str) -> (Cluster, Result<(), PutItemError>) {
-    let cluster = Cluster::start(&["us-east-1"]).await;
+async fn put_with_a_lost_answer(cluster: &Cluster, nonce: &str) -> Result<(), PutItemError> {
     let client = cluster.client("us-east-1");
     create_table(&client, "keys", false).await;
     let target = Target {
@@ -102,25 +107,23 @@ async fn put_with_a_lost_answer(nonce: &str) -> (Cluster, Result<(), PutItemErro
         .send()
         .await;
     assert_eq!(cluster.handle("us-east-1").fault_bites(fault), 1);
-    (cluster, put.map(drop).map_err(|error| error.into_service_error()))
+    put.map(drop).map_err(|error| error.into_service_error())
 }
 
-#[tokio::test]
-async fn c19_the_sdk_reads_its_own_retried_put_as_a_rivals() {
-    let (_cluster, put) = put_with_a_lost_answer("me").await;
+async fn c19_the_sdk_reads_its_own_retried_put_as_a_rivals(cluster: Cluster) {
+    let put = put_with_a_lost_answer(&cluster, "me").await;
     let refused = put.expect_err("the retry meets the first attempt");
     assert!(refused.is_conditional_check_failed_exception(), "{refused:?}");
 }
 
-#[tokio::test]
-async fn c19_the_old_item_and_a_nonce_tell_own_from_rival() {
+async fn c19_the_old_item_and_a_nonce_tell_own_from_rival(cluster: Cluster) {
     let whose = |refused: PutItemError| -> HashMap<String, AttributeValue> {
         let PutItemError::ConditionalCheckFailedException(refused) = refused else {
             panic!("{refused:?}")
         };
         refused.item().cloned().expect("ALL_OLD")
     };
-    let (cluster, put) = put_with_a_lost_answer("me").await;
+    let put = put_with_a_lost_answer(&cluster, "me").await;
     assert_eq!(whose(put.expect_err("own"))["owner"], s("me"));
     let rival = cluster
         .client("us-east-1")
@@ -138,9 +141,7 @@ async fn c19_the_old_item_and_a_nonce_tell_own_from_rival() {
     );
 }
 
-#[tokio::test]
-async fn c09_two_regions_decrement_one_item_and_one_debit_is_gone() {
-    let cluster = Cluster::start(&REGIONS[..2]).await;
+async fn c09_two_regions_decrement_one_item_and_one_debit_is_gone(cluster: Cluster) {
     let (east, west) = (cluster.client(REGIONS[0]), cluster.client(REGIONS[1]));
     create_table(&east, "balances", false).await;
     put(&east, "balances", "account-1", 100).await;
@@ -168,9 +169,7 @@ async fn c09_two_regions_decrement_one_item_and_one_debit_is_gone() {
     assert_eq!(cluster.summary().lost_updates.len(), 1);
 }
 
-#[tokio::test]
-async fn c11_an_expired_key_still_blocks_a_claim_that_compares_no_time() {
-    let cluster = Cluster::start(&["us-east-1"]).await;
+async fn c11_an_expired_key_still_blocks_a_claim_that_compares_no_time(cluster: Cluster) {
     let client = cluster.client("us-east-1");
     create_table(&client, "keys", false).await;
     let expired = client

@@ -1,7 +1,7 @@
 //! Single items, batches, queries, statements.
 
 use super::{create_table, get, n, put, s};
-use aws_sdk_dynamodb::Client;
+use crate::dynamodb::cluster::{Cluster, REGIONS};
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::primitives::Blob;
@@ -11,7 +11,8 @@ use aws_sdk_dynamodb::types::{
 };
 use std::collections::HashMap;
 
-pub(crate) async fn items_round_trip_in_every_type(client: &Client) {
+pub(crate) async fn items_round_trip_in_every_type(cluster: Cluster) {
+    let client = &cluster.client(REGIONS[0]);
     create_table(client, "things", false).await;
     let item: HashMap<String, AttributeValue> = [
         ("pk", s("everything")),
@@ -61,7 +62,8 @@ pub(crate) async fn items_round_trip_in_every_type(client: &Client) {
     assert_eq!(absent.item, None);
 }
 
-pub(crate) async fn conditions_hold_and_tell_the_old_item(client: &Client) {
+pub(crate) async fn conditions_hold_and_tell_the_old_item(cluster: Cluster) {
+    let client = &cluster.client(REGIONS[0]);
     create_table(client, "things", false).await;
     let claim = |owner: &str, tell: bool| {
         let put = client
@@ -85,7 +87,8 @@ pub(crate) async fn conditions_hold_and_tell_the_old_item(client: &Client) {
     }
 }
 
-pub(crate) async fn updates_return_what_was_asked(client: &Client) {
+pub(crate) async fn updates_return_what_was_asked(cluster: Cluster) {
+    let client = &cluster.client(REGIONS[0]);
     create_table(client, "things", false).await;
     put(client, "things", "a", 1).await;
     let add = |returned: ReturnValue| {
@@ -122,7 +125,8 @@ pub(crate) async fn updates_return_what_was_asked(client: &Client) {
     );
 }
 
-pub(crate) async fn queries_page_through_everything(client: &Client) {
+pub(crate) async fn queries_page_through_everything(cluster: Cluster) {
+    let client = &cluster.client(REGIONS[0]);
     create_table(client, "things", true).await;
     for number in 0..25 {
         let put = client
@@ -180,7 +184,8 @@ pub(crate) async fn queries_page_through_everything(client: &Client) {
     assert_eq!(items.len(), 25);
 }
 
-pub(crate) async fn batches_are_limited_and_complete(client: &Client) {
+pub(crate) async fn batches_are_limited_and_complete(cluster: Cluster) {
+    let client = &cluster.client(REGIONS[0]);
     create_table(client, "things", false).await;
     let write = |number: usize| {
         let request = PutRequest::builder()
@@ -246,7 +251,8 @@ pub(crate) async fn batches_are_limited_and_complete(client: &Client) {
     assert_eq!(get(client, "things", "i0", true).await, None);
 }
 
-pub(crate) async fn statements_read_and_write(client: &Client) {
+pub(crate) async fn statements_read_and_write(cluster: Cluster) {
+    let client = &cluster.client(REGIONS[0]);
     create_table(client, "things", false).await;
     let run = |statement: &str| client.execute_statement().statement(statement).send();
     run("INSERT INTO \"things\" VALUE {'pk': 'a', 'v': 1}")
@@ -266,7 +272,8 @@ pub(crate) async fn statements_read_and_write(client: &Client) {
     assert_eq!(rows.items()[0]["v"], n(7));
 }
 
-pub(crate) async fn oversized_items_are_refused(client: &Client) {
+pub(crate) async fn oversized_items_are_refused(cluster: Cluster) {
+    let client = &cluster.client(REGIONS[0]);
     create_table(client, "things", false).await;
     let put = client
         .put_item()

@@ -1,11 +1,7 @@
-//! SQS through the official SDK with its default retries. Each body takes the endpoint's URL, so that it can run against
-//! a host in a world as well as against a localhost port.
-
-#![cfg(feature = "messaging")]
-
-mod messaging;
+//! SQS through the official SDK with its default retries.
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
@@ -18,13 +14,43 @@ use sumzero_sim::aws::sqs::{Options, Sqs};
 use sumzero_sim::aws::wire::{Outage, RequestFault, Target};
 use tokio::time::Instant;
 
-use messaging::{REGION, code, listen};
+use crate::clients::{self, REGION, code};
+use crate::stage::{Stage, Trouble, in_both_places};
 
-async fn start() -> (Sqs, Client) {
+in_both_places!(one_region =>
+    a_long_poll_ends_with_the_message,
+    a_lost_answer_makes_the_sdk_send_twice_and_fifo_absorbs_it,
+    a_standard_queue_may_deliver_twice_and_a_fifo_queue_never_does,
+    batches_fail_entry_by_entry,
+    fifo_deduplicates_and_blocks_a_group_in_flight,
+    moves_what_is_received_too_often,
+    queues_are_made_found_and_purged,
+    sends_receives_deletes,
+    throttling_and_outages_reach_the_caller_once_retries_are_spent,
+    too_much_is_refused,
+    what_was_sent_outlives_the_server,
+);
+
+/// An SQS and where it is.
+#[derive(Clone)]
+struct Endpoint {
+    sqs: Sqs,
+    address: SocketAddr,
+    trouble: Trouble,
+}
+
+fn one_region(stage: &mut Stage) -> Endpoint {
+    let address = stage.reserve(REGION, "sqs", 1)[0];
     let sqs = Sqs::new(Options::new(REGION));
-    let (listener, url) = listen().await;
-    tokio::spawn(sqs.clone().serve(listener));
-    (sqs, messaging::sqs(&url))
+    let served = sqs.clone();
+    stage.serve("sqs", move |mut listeners| {
+        served.clone().serve(listeners.remove(0))
+    });
+    Endpoint {
+        sqs,
+        address,
+        trouble: stage.trouble(),
+    }
 }
 
 async fn queue(client: &Client, name: &str, attributes: &[(QueueAttributeName, &str)]) -> String {
@@ -65,7 +91,8 @@ async fn bodies(client: &Client, url: &str, wait: i32) -> Vec<(String, String)> 
         .collect()
 }
 
-async fn sends_receives_deletes(client: &Client) {
+async fn sends_receives_deletes(endpoint: Endpoint) {
+    let client = &clients::sqs(endpoint.address);
     let url = queue(client, "plain", &[]).await;
     let attribute = |kind: &str| MessageAttributeValue::builder().data_type(kind);
     let sent = client
@@ -154,7 +181,8 @@ async fn sends_receives_deletes(client: &Client) {
     assert_eq!(code(&forged), "ReceiptHandleIsInvalid");
 }
 
-async fn fifo_deduplicates_and_blocks_a_group_in_flight(client: &Client) {
+async fn fifo_deduplicates_and_blocks_a_group_in_flight(endpoint: Endpoint) {
+    let client = &clients::sqs(endpoint.address);
     let url = queue(client, "orders.fifo", &[]).await;
     let send = |body: &str, group: &str, id: &str| {
         client
@@ -202,7 +230,8 @@ async fn fifo_deduplicates_and_blocks_a_group_in_flight(client: &Client) {
     assert_eq!(code(&ungrouped), "MissingParameter");
 }
 
-async fn moves_what_is_received_too_often(client: &Client) {
+async fn moves_what_is_received_too_often(endpoint: Endpoint) {
+    let client = &clients::sqs(endpoint.address);
     let dead = queue(client, "redrive-dead", &[]).await;
     let arn = attribute(client, &dead, QueueAttributeName::QueueArn)
         .await
@@ -256,7 +285,8 @@ async fn moves_what_is_received_too_often(client: &Client) {
     assert_eq!(code(&refused), "InvalidParameterValue");
 }
 
-async fn a_long_poll_ends_with_the_message(client: &Client) {
+async fn a_long_poll_ends_with_the_message(endpoint: Endpoint) {
+    let client = &clients::sqs(endpoint.address);
     let url = queue(client, "poll", &[]).await;
     let began = Instant::now();
     assert!(bodies(client, &url, 1).await.is_empty());
@@ -289,7 +319,8 @@ async fn a_long_poll_ends_with_the_message(client: &Client) {
     assert!((900..5_000).contains(&began.elapsed().as_millis()));
 }
 
-async fn batches_fail_entry_by_entry(client: &Client) {
+async fn batches_fail_entry_by_entry(endpoint: Endpoint) {
+    let client = &clients::sqs(endpoint.address);
     let url = queue(client, "batch", &[]).await;
     let entry = |id: &str| SendMessageBatchRequestEntry::builder().id(id).message_body(id);
     let sent = client
@@ -344,7 +375,8 @@ async fn batches_fail_entry_by_entry(client: &Client) {
     assert!(code(&twice.send().await.unwrap_err()).contains("BatchEntryIdsNotDistinct"));
 }
 
-async fn queues_are_made_found_and_purged(client: &Client) {
+async fn queues_are_made_found_and_purged(endpoint: Endpoint) {
+    let client = &clients::sqs(endpoint.address);
     let url = queue(client, "life", &[(QueueAttributeName::DelaySeconds, "5")]).await;
     assert_eq!(queue(client, "life", &[]).await, url, "asking again is no error");
     let other = client
@@ -412,7 +444,8 @@ async fn queues_are_made_found_and_purged(client: &Client) {
     assert!(again.as_service_error().unwrap().is_queue_deleted_recently());
 }
 
-async fn too_much_is_refused(client: &Client) {
+async fn too_much_is_refused(endpoint: Endpoint) {
+    let client = &clients::sqs(endpoint.address);
     let url = queue(
         client,
         "limits",
@@ -465,26 +498,8 @@ async fn too_much_is_refused(client: &Client) {
     assert!(moved.as_service_error().unwrap().is_unsupported_operation());
 }
 
-/// Everything above; the order does not matter, the queues are apart.
-async fn suite(client: &Client) {
-    sends_receives_deletes(client).await;
-    fifo_deduplicates_and_blocks_a_group_in_flight(client).await;
-    moves_what_is_received_too_often(client).await;
-    a_long_poll_ends_with_the_message(client).await;
-    batches_fail_entry_by_entry(client).await;
-    queues_are_made_found_and_purged(client).await;
-    too_much_is_refused(client).await;
-}
-
-#[tokio::test]
-async fn the_suite_passes_on_localhost() {
-    let (_sqs, client) = start().await;
-    suite(&client).await;
-}
-
-#[tokio::test]
-async fn a_lost_answer_makes_the_sdk_send_twice_and_fifo_absorbs_it() {
-    let (sqs, client) = start().await;
+async fn a_lost_answer_makes_the_sdk_send_twice_and_fifo_absorbs_it(endpoint: Endpoint) {
+    let (sqs, client) = (endpoint.sqs, clients::sqs(endpoint.address));
     let plain = queue(&client, "plain", &[]).await;
     let fifo = queue(&client, "safe.fifo", &[]).await;
     let target = Target {
@@ -518,9 +533,8 @@ async fn a_lost_answer_makes_the_sdk_send_twice_and_fifo_absorbs_it() {
     assert!(sqs.counts("safe.fifo").unwrap().deduplicated > 0);
 }
 
-#[tokio::test]
-async fn throttling_and_outages_reach_the_caller_once_retries_are_spent() {
-    let (sqs, client) = start().await;
+async fn throttling_and_outages_reach_the_caller_once_retries_are_spent(endpoint: Endpoint) {
+    let (sqs, client) = (endpoint.sqs, clients::sqs(endpoint.address));
     let url = queue(&client, "q", &[]).await;
     let throttle = RequestFault::Throttle {
         target: Target::default(),
@@ -551,9 +565,8 @@ async fn throttling_and_outages_reach_the_caller_once_retries_are_spent() {
     assert_eq!(sqs.counts("q").unwrap().sent, 0);
 }
 
-#[tokio::test]
-async fn a_standard_queue_may_deliver_twice_and_a_fifo_queue_never_does() {
-    let (sqs, client) = start().await;
+async fn a_standard_queue_may_deliver_twice_and_a_fifo_queue_never_does(endpoint: Endpoint) {
+    let (sqs, client) = (endpoint.sqs, clients::sqs(endpoint.address));
     sqs.set_delivery(Delivery {
         duplicate: 0.5,
         ..Delivery::default()
@@ -606,4 +619,33 @@ async fn a_standard_queue_may_deliver_twice_and_a_fifo_queue_never_does() {
         assert_eq!(distinct.len(), 20);
         assert_eq!(seen.len() == 20, exactly, "{} deliveries", seen.len());
     }
+}
+
+async fn what_was_sent_outlives_the_server(endpoint: Endpoint) {
+    let client = clients::sqs(endpoint.address);
+    let url = queue(&client, "kept", &[(QueueAttributeName::VisibilityTimeout, "3")]).await;
+    for body in ["in-flight", "waiting"] {
+        client
+            .send_message()
+            .queue_url(&url)
+            .message_body(body)
+            .send()
+            .await
+            .unwrap();
+    }
+    let receive = client.receive_message().queue_url(&url).max_number_of_messages(1);
+    assert_eq!(receive.send().await.unwrap().messages().len(), 1);
+    endpoint.trouble.lose("sqs", Duration::from_millis(500)).await;
+    let mut seen = BTreeSet::new();
+    while seen.len() < 2 {
+        let receive = client.receive_message().queue_url(&url).wait_time_seconds(5);
+        // While the server is down the SDK's retries may be spent.
+        let Ok(got) = receive.send().await else { continue };
+        seen.extend(
+            got.messages()
+                .iter()
+                .filter_map(|message| message.body().map(str::to_owned)),
+        );
+    }
+    assert!(seen.contains("in-flight") && seen.contains("waiting"));
 }

@@ -1,7 +1,7 @@
 //! Transactions: all or nothing, and once per token.
 
 use super::{create_table, get, n, put, s};
-use aws_sdk_dynamodb::Client;
+use crate::dynamodb::cluster::{Cluster, REGIONS};
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
@@ -18,7 +18,8 @@ fn put_action(pk: &str, value: i64) -> TransactWriteItem {
     TransactWriteItem::builder().put(put).build()
 }
 
-pub(crate) async fn transactions_are_all_or_nothing(client: &Client) {
+pub(crate) async fn transactions_are_all_or_nothing(cluster: Cluster) {
+    let client = &cluster.client(REGIONS[0]);
     create_table(client, "things", false).await;
     put(client, "things", "b", 1).await;
     put(client, "things", "c", 1).await;
@@ -89,7 +90,8 @@ pub(crate) async fn transactions_are_all_or_nothing(client: &Client) {
     assert_eq!(refused.code(), Some("ValidationException"), "{refused:?}");
 }
 
-pub(crate) async fn transactions_are_idempotent_by_token(client: &Client) {
+pub(crate) async fn transactions_are_idempotent_by_token(cluster: Cluster) {
+    let client = &cluster.client(REGIONS[0]);
     create_table(client, "things", false).await;
     put(client, "things", "sum", 0).await;
     let add = |token: &str, amount: i64| {

@@ -1,9 +1,4 @@
-//! The routing-control data plane through the official SDK, on a cluster of five endpoints that talk over real sockets.
-//! Each body takes the endpoints, so that it can run against hosts in a world as well.
-
-#![cfg(feature = "routing")]
-
-mod messaging;
+//! The routing-control data plane through the official SDK, on a cluster of five endpoints.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,15 +8,36 @@ use aws_sdk_route53recoverycluster::types::{RoutingControlState as State, Update
 use sumzero_sim::aws::routing::config::{RuleKind, RuleType, SafetyRule};
 use sumzero_sim::aws::routing::{Configuration, Convergence, Endpoint, Options};
 use sumzero_sim::aws::wire::{Outage, RequestFault};
-use tokio::task::JoinHandle;
 
-use messaging::{REGION, code, listen};
+use crate::clients::{self, REGION, code};
+use crate::stage::{Stage, Trouble, in_both_places};
 
+in_both_places!(five_endpoints =>
+    a_cut_leaves_the_majority_at_work_and_the_minority_without_an_answer,
+    an_endpoint_that_is_out_sends_the_caller_to_the_next,
+    bad_requests_are_refused,
+    every_endpoint_answers_the_same,
+    rivals_at_all_endpoints_at_once_all_come_through,
+    safety_rules_hold_unless_overridden,
+    three_of_five_are_enough_and_two_are_not,
+);
+in_both_places!(that_converge_slowly => a_change_takes_its_time_to_show);
+
+const CONVERGENCE: Duration = Duration::from_millis(700);
+
+/// The endpoints and where they are.
+#[derive(Clone)]
 struct Cluster {
     configuration: Configuration,
     endpoints: Vec<Endpoint>,
+    addresses: Vec<SocketAddr>,
+    trouble: Trouble,
+}
+
+/// The same with clients.
+struct Place {
+    cluster: Cluster,
     clients: Vec<Client>,
-    serving: Vec<JoinHandle<std::io::Result<()>>>,
 }
 
 fn configuration() -> Configuration {
@@ -38,44 +54,72 @@ fn configuration() -> Configuration {
     configuration
 }
 
-async fn start(convergence: Convergence) -> Cluster {
-    let mut members = Vec::new();
-    for _ in 0..5 {
-        members.push(listen().await.0);
-    }
-    let addresses: Vec<SocketAddr> = members.iter().map(|m| m.local_addr().unwrap()).collect();
+fn five_endpoints(stage: &mut Stage) -> Cluster {
+    endpoints(stage, Duration::ZERO)
+}
+
+fn that_converge_slowly(stage: &mut Stage) -> Cluster {
+    endpoints(stage, CONVERGENCE)
+}
+
+fn endpoints(stage: &mut Stage, convergence: Duration) -> Cluster {
+    let names: Vec<String> = (0..5).map(|member| format!("routing-{member}")).collect();
+    let addresses: Vec<_> = names
+        .iter()
+        .map(|name| stage.reserve(&format!("{name}-region"), name, 2))
+        .collect();
     let configuration = configuration();
-    let (mut endpoints, mut clients, mut serving) = (Vec::new(), Vec::new(), Vec::new());
-    for (id, members) in (0..).zip(members) {
+    let mut endpoints = Vec::new();
+    for (member, name) in names.iter().enumerate() {
+        let members = names.iter().zip(&addresses);
+        let members = members.map(|(peer, addresses)| {
+            if peer == name {
+                addresses[1]
+            } else {
+                stage.way(name, peer, addresses[1])
+            }
+        });
         let options = Options {
-            convergence,
+            convergence: Convergence {
+                min: convergence,
+                max: convergence,
+            },
             member_timeout: Duration::from_millis(300),
-            ..Options::new(REGION, id, addresses.clone(), configuration.clone())
+            ..Options::new(REGION, member as u8, members.collect(), configuration.clone())
         };
         let endpoint = Endpoint::new(options).unwrap();
-        let (listener, url) = listen().await;
-        serving.push(tokio::spawn(endpoint.clone().serve(listener, members)));
+        let served = endpoint.clone();
+        stage.serve(name, move |listeners| {
+            let [clients, members] = listeners.try_into().unwrap();
+            served.clone().serve(clients, members)
+        });
         endpoints.push(endpoint);
-        clients.push(messaging::routing(&url));
     }
     Cluster {
         configuration,
         endpoints,
-        clients,
-        serving,
-    }
-}
-
-fn at_once() -> Convergence {
-    Convergence {
-        min: Duration::ZERO,
-        max: Duration::ZERO,
+        addresses: addresses.iter().map(|addresses| addresses[0]).collect(),
+        trouble: stage.trouble(),
     }
 }
 
 impl Cluster {
+    fn place(self) -> Place {
+        let clients = self
+            .addresses
+            .iter()
+            .map(|address| clients::routing(*address))
+            .collect();
+        Place {
+            cluster: self,
+            clients,
+        }
+    }
+}
+
+impl Place {
     fn arn(&self, name: &str) -> String {
-        self.configuration.control_arn("default", name)
+        self.cluster.configuration.control_arn("default", name)
     }
 
     async fn set(&self, at: usize, name: &str, state: State) -> Result<(), String> {
@@ -100,15 +144,14 @@ impl Cluster {
             .map_err(|error| code(&error))
     }
 
-    async fn kill(&mut self, at: usize) {
-        self.serving[at].abort();
-        while !self.serving[at].is_finished() {
-            tokio::task::yield_now().await;
-        }
+    async fn kill(&self, at: usize) {
+        let hour = Duration::from_secs(3_000);
+        self.cluster.trouble.kill(&format!("routing-{at}"), hour).await;
     }
 }
 
-async fn every_endpoint_answers_the_same(cluster: &Cluster) {
+async fn every_endpoint_answers_the_same(cluster: Cluster) {
+    let cluster = cluster.place();
     for at in 0..5 {
         assert_eq!(cluster.get(at, "free").await, Ok(State::Off));
     }
@@ -137,7 +180,8 @@ async fn every_endpoint_answers_the_same(cluster: &Cluster) {
     assert_eq!(seen, 3);
 }
 
-async fn safety_rules_hold_unless_overridden(cluster: &Cluster) {
+async fn safety_rules_hold_unless_overridden(cluster: Cluster) {
+    let cluster = cluster.place();
     cluster.set(0, "us-east-1", State::On).await.unwrap();
     assert_eq!(
         cluster.set(1, "us-east-1", State::Off).await,
@@ -160,12 +204,14 @@ async fn safety_rules_hold_unless_overridden(cluster: &Cluster) {
     let refused = off.clone().send().await.unwrap_err();
     let conflict = refused.as_service_error().unwrap();
     assert!(conflict.is_conflict_exception(), "{conflict:?}");
-    let rule = cluster.configuration.rule_arn(&cluster.configuration.rules[0]);
+    let configuration = &cluster.cluster.configuration;
+    let rule = configuration.rule_arn(&configuration.rules[0]);
     off.safety_rules_to_override(rule).send().await.unwrap();
     assert_eq!(cluster.get(0, "us-west-2").await, Ok(State::Off));
 }
 
-async fn bad_requests_are_refused(cluster: &Cluster) {
+async fn bad_requests_are_refused(cluster: Cluster) {
+    let cluster = cluster.place();
     let client = &cluster.clients[0];
     let unknown = client
         .get_routing_control_state()
@@ -187,20 +233,8 @@ async fn bad_requests_are_refused(cluster: &Cluster) {
     assert_eq!(code(&nothing.send().await.unwrap_err()), "ValidationException");
 }
 
-async fn suite(cluster: &Cluster) {
-    every_endpoint_answers_the_same(cluster).await;
-    safety_rules_hold_unless_overridden(cluster).await;
-    bad_requests_are_refused(cluster).await;
-}
-
-#[tokio::test]
-async fn the_suite_passes_on_localhost() {
-    suite(&start(at_once()).await).await;
-}
-
-#[tokio::test]
-async fn three_of_five_are_enough_and_two_are_not() {
-    let mut cluster = start(at_once()).await;
+async fn three_of_five_are_enough_and_two_are_not(cluster: Cluster) {
+    let cluster = cluster.place();
     cluster.kill(3).await;
     cluster.kill(4).await;
     cluster.set(0, "free", State::On).await.unwrap();
@@ -211,37 +245,29 @@ async fn three_of_five_are_enough_and_two_are_not() {
     assert_eq!(cluster.get(1, "free").await.map(drop), unavailable());
 }
 
-#[tokio::test]
-async fn an_endpoint_that_is_out_sends_the_caller_to_the_next() {
-    let cluster = start(at_once()).await;
+async fn an_endpoint_that_is_out_sends_the_caller_to_the_next(cluster: Cluster) {
+    let cluster = cluster.place();
     let refuse = RequestFault::Unavailable {
         outage: Outage::Refuse,
     };
-    cluster.endpoints[0].faults().begin(refuse).unwrap();
+    cluster.cluster.endpoints[0].faults().begin(refuse).unwrap();
     let unavailable = "EndpointTemporarilyUnavailableException".to_owned();
     assert_eq!(cluster.set(0, "free", State::On).await, Err(unavailable));
     cluster.set(1, "free", State::On).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_change_takes_its_time_to_show() {
-    let delay = Duration::from_millis(700);
-    let cluster = start(Convergence {
-        min: delay,
-        max: delay,
-    })
-    .await;
+async fn a_change_takes_its_time_to_show(cluster: Cluster) {
+    let cluster = cluster.place();
     cluster.set(0, "free", State::On).await.unwrap();
     assert_eq!(cluster.get(1, "free").await, Ok(State::Off));
-    tokio::time::sleep(delay).await;
+    tokio::time::sleep(CONVERGENCE).await;
     for at in 0..5 {
         assert_eq!(cluster.get(at, "free").await, Ok(State::On));
     }
 }
 
-#[tokio::test]
-async fn rivals_at_all_endpoints_at_once_all_come_through() {
-    let cluster = start(at_once()).await;
+async fn rivals_at_all_endpoints_at_once_all_come_through(cluster: Cluster) {
+    let cluster = cluster.place();
     let set = |at| cluster.set(at, "free", if at % 2 == 0 { State::On } else { State::Off });
     let (a, b, c, d, e) = tokio::join!(set(0), set(1), set(2), set(3), set(4));
     assert_eq!([a, b, c, d, e], [Ok(()), Ok(()), Ok(()), Ok(()), Ok(())]);
@@ -249,4 +275,24 @@ async fn rivals_at_all_endpoints_at_once_all_come_through() {
     for at in 1..5 {
         assert_eq!(cluster.get(at, "free").await, agreed);
     }
+}
+
+async fn a_cut_leaves_the_majority_at_work_and_the_minority_without_an_answer(cluster: Cluster) {
+    let cluster = cluster.place();
+    let lasting = Duration::from_secs(10);
+    for alone in ["routing-3", "routing-4"] {
+        let majority = ["routing-0", "routing-1", "routing-2"];
+        cluster.cluster.trouble.cut(alone, &majority, lasting).await;
+    }
+    cluster.set(0, "free", State::On).await.unwrap();
+    assert_eq!(cluster.get(2, "free").await, Ok(State::On));
+    let unavailable = || Err("EndpointTemporarilyUnavailableException".to_owned());
+    assert_eq!(cluster.set(3, "free", State::Off).await, unavailable());
+    assert_eq!(cluster.get(4, "free").await.map(drop), unavailable());
+    tokio::time::sleep(lasting).await;
+    assert_eq!(
+        cluster.get(4, "free").await,
+        Ok(State::On),
+        "it learns what it missed"
+    );
 }

@@ -1,11 +1,7 @@
-//! EventBridge through the official SDK with its default retries, delivering over the network to the simulated SQS. Each
-//! body takes the endpoints, so that it can run against hosts in a world as well as against localhost ports.
-
-#![cfg(feature = "messaging")]
-
-mod messaging;
+//! EventBridge through the official SDK with its default retries, delivering over the network to the simulated SQS.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use aws_sdk_eventbridge::types::{
@@ -18,34 +14,77 @@ use sumzero_sim::aws::eventbridge::{EventBridge, Faults, Options};
 use sumzero_sim::aws::sqs::{self, Sqs};
 use sumzero_sim::aws::wire::{self, Outage, RequestFault};
 
-use messaging::{REGION, code, listen};
+use crate::clients::{self, REGION, code};
+use crate::stage::{Stage, Trouble, in_both_places};
 
+in_both_places!(one_region =>
+    a_queue_that_is_cut_off_gets_its_events_late_but_gets_them,
+    an_entry_failure_is_not_retried_by_the_sdk,
+    an_event_reaches_the_queues_whose_rules_match,
+    an_outage_of_the_target_delays_and_does_not_lose,
+    buses_and_rules_are_kept,
+    delivery_is_at_least_once,
+    entries_fail_one_by_one,
+    what_cannot_be_delivered_becomes_a_dead_letter,
+    what_is_owed_outlives_the_server,
+);
+
+/// An EventBridge with its SQS, and where they are.
+#[derive(Clone)]
+struct Endpoints {
+    sqs: Sqs,
+    events: EventBridge,
+    queues: SocketAddr,
+    buses: SocketAddr,
+    trouble: Trouble,
+}
+
+/// The same with clients.
 struct Place {
     sqs: Sqs,
     events: EventBridge,
+    trouble: Trouble,
     queues: aws_sdk_sqs::Client,
     buses: aws_sdk_eventbridge::Client,
 }
 
-async fn start() -> Place {
-    let (sqs_listener, sqs_url) = listen().await;
-    let (listener, url) = listen().await;
+fn one_region(stage: &mut Stage) -> Endpoints {
+    let queues = stage.reserve(REGION, "sqs", 1)[0];
+    let buses = stage.reserve(REGION, "eventbridge", 1)[0];
     let sqs = Sqs::new(sqs::Options::new(REGION));
     let options = Options {
         backoff: Backoff {
             first: Duration::from_millis(50),
             max: Duration::from_millis(200),
         },
-        ..Options::new(REGION, sqs_listener.local_addr().unwrap())
+        ..Options::new(REGION, stage.way("eventbridge", "sqs", queues))
     };
     let events = EventBridge::new(options);
-    tokio::spawn(sqs.clone().serve(sqs_listener));
-    tokio::spawn(events.clone().serve(listener));
-    Place {
+    let (served_queues, served_buses) = (sqs.clone(), events.clone());
+    stage.serve("sqs", move |mut listeners| {
+        served_queues.clone().serve(listeners.remove(0))
+    });
+    stage.serve("eventbridge", move |mut listeners| {
+        served_buses.clone().serve(listeners.remove(0))
+    });
+    Endpoints {
         sqs,
         events,
-        queues: messaging::sqs(&sqs_url),
-        buses: messaging::eventbridge(&url),
+        queues,
+        buses,
+        trouble: stage.trouble(),
+    }
+}
+
+impl Endpoints {
+    fn place(self) -> Place {
+        Place {
+            sqs: self.sqs,
+            events: self.events,
+            trouble: self.trouble,
+            queues: clients::sqs(self.queues),
+            buses: clients::eventbridge(self.buses),
+        }
     }
 }
 
@@ -130,7 +169,8 @@ fn target(arn: &str) -> aws_sdk_eventbridge::types::builders::TargetBuilder {
     Target::builder().id("queue").arn(arn)
 }
 
-async fn an_event_reaches_the_queues_whose_rules_match(place: &Place) {
+async fn an_event_reaches_the_queues_whose_rules_match(endpoints: Endpoints) {
+    let place = &endpoints.place();
     let (url, arn) = place.queue("matched").await;
     let (other, other_arn) = place.queue("unmatched").await;
     let pattern = r#"{"source":["shop"],"detail":{"amount":[{"numeric":[">",100]}]}}"#;
@@ -176,7 +216,8 @@ async fn an_event_reaches_the_queues_whose_rules_match(place: &Place) {
     assert_eq!(received.messages().len(), 0, "the rule was off");
 }
 
-async fn entries_fail_one_by_one(place: &Place) {
+async fn entries_fail_one_by_one(endpoints: Endpoints) {
+    let place = &endpoints.place();
     let bad = PutEventsRequestEntry::builder().source("shop").detail_type("t");
     let put = place
         .buses
@@ -235,7 +276,8 @@ async fn entries_fail_one_by_one(place: &Place) {
     assert_eq!(put.failed_entry_count(), 0);
 }
 
-async fn buses_and_rules_are_kept(place: &Place) {
+async fn buses_and_rules_are_kept(endpoints: Endpoints) {
+    let place = &endpoints.place();
     let buses = &place.buses;
     let (url, arn) = place.queue("orders.fifo").await;
     let bus = buses
@@ -373,20 +415,8 @@ async fn buses_and_rules_are_kept(place: &Place) {
     assert!(test.send().await.unwrap().result());
 }
 
-async fn suite(place: &Place) {
-    an_event_reaches_the_queues_whose_rules_match(place).await;
-    entries_fail_one_by_one(place).await;
-    buses_and_rules_are_kept(place).await;
-}
-
-#[tokio::test]
-async fn the_suite_passes_on_localhost() {
-    suite(&start().await).await;
-}
-
-#[tokio::test]
-async fn an_outage_of_the_target_delays_and_does_not_lose() {
-    let place = start().await;
+async fn an_outage_of_the_target_delays_and_does_not_lose(endpoints: Endpoints) {
+    let place = endpoints.place();
     let (url, arn) = place.queue("q").await;
     place
         .rule("r", r#"{"source":["shop"]}"#, target(&arn).build().unwrap())
@@ -421,9 +451,8 @@ async fn an_outage_of_the_target_delays_and_does_not_lose() {
     );
 }
 
-#[tokio::test]
-async fn what_cannot_be_delivered_becomes_a_dead_letter() {
-    let place = start().await;
+async fn what_cannot_be_delivered_becomes_a_dead_letter(endpoints: Endpoints) {
+    let place = endpoints.place();
     let (dead, dead_arn) = place.queue("dead").await;
     let dead_letters = || DeadLetterConfig::builder().arn(&dead_arn).build();
     let missing = format!("arn:aws:sqs:{REGION}:000000000000:missing");
@@ -473,9 +502,8 @@ async fn what_cannot_be_delivered_becomes_a_dead_letter() {
     assert_eq!(place.events.counts().dead_lettered, 2);
 }
 
-#[tokio::test]
-async fn delivery_is_at_least_once() {
-    let place = start().await;
+async fn delivery_is_at_least_once(endpoints: Endpoints) {
+    let place = endpoints.place();
     let (url, arn) = place.queue("q").await;
     place
         .rule("r", r#"{"source":["shop"]}"#, target(&arn).build().unwrap())
@@ -518,9 +546,8 @@ async fn delivery_is_at_least_once() {
     );
 }
 
-#[tokio::test]
-async fn an_entry_failure_is_not_retried_by_the_sdk() {
-    let place = start().await;
+async fn an_entry_failure_is_not_retried_by_the_sdk(endpoints: Endpoints) {
+    let place = endpoints.place();
     place
         .events
         .set_faults(Faults {
@@ -540,20 +567,8 @@ async fn an_entry_failure_is_not_retried_by_the_sdk() {
     assert_eq!(place.events.counts().refused, 1, "one attempt: HTTP said 200");
 }
 
-#[tokio::test]
-async fn what_is_owed_outlives_the_server() {
-    let (sqs_listener, sqs_url) = listen().await;
-    let (listener, url) = listen().await;
-    let sqs = Sqs::new(sqs::Options::new(REGION));
-    let events = EventBridge::new(Options::new(REGION, sqs_listener.local_addr().unwrap()));
-    tokio::spawn(sqs.clone().serve(sqs_listener));
-    let serving = tokio::spawn(events.clone().serve(listener));
-    let place = Place {
-        sqs,
-        events: events.clone(),
-        queues: messaging::sqs(&sqs_url),
-        buses: messaging::eventbridge(&url),
-    };
+async fn what_is_owed_outlives_the_server(endpoints: Endpoints) {
+    let place = endpoints.place();
     let (queue, arn) = place.queue("q").await;
     place
         .rule("r", r#"{"source":["shop"]}"#, target(&arn).build().unwrap())
@@ -563,13 +578,26 @@ async fn what_is_owed_outlives_the_server() {
         delivery_ms_max: 300,
         ..Faults::default()
     };
-    events.set_faults(late).unwrap();
+    place.events.set_faults(late).unwrap();
     place.put("{}").await.unwrap();
-    serving.abort();
-    assert!(serving.await.unwrap_err().is_cancelled());
+    place.trouble.lose("eventbridge", Duration::from_secs(1)).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!((events.owed(), place.sqs.depth("q")), (1, Some((0, 0, 0))));
-    let (listener, _) = listen().await;
-    tokio::spawn(events.serve(listener));
+    assert_eq!((place.events.owed(), place.sqs.depth("q")), (1, Some((0, 0, 0))));
+    assert!(place.take(&queue).await.is_some());
+}
+
+async fn a_queue_that_is_cut_off_gets_its_events_late_but_gets_them(endpoints: Endpoints) {
+    let place = endpoints.place();
+    let (queue, arn) = place.queue("q").await;
+    place
+        .rule("r", r#"{"source":["shop"]}"#, target(&arn).build().unwrap())
+        .await;
+    place
+        .trouble
+        .cut("eventbridge", &["sqs"], Duration::from_secs(1))
+        .await;
+    place.put("{}").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert_eq!((place.events.owed(), place.sqs.depth("q")), (1, Some((0, 0, 0))));
     assert!(place.take(&queue).await.is_some());
 }

@@ -1,14 +1,15 @@
 //! Tables: creation, description, tags, streams, expiry, key schemas.
 
 use super::{create_table, get, n, put, s};
-use aws_sdk_dynamodb::Client;
+use crate::dynamodb::cluster::{Cluster, REGIONS};
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, StreamViewType, Tag,
     TimeToLiveSpecification,
 };
 
-pub(crate) async fn tables_are_described_and_listed(client: &Client) {
+pub(crate) async fn tables_are_described_and_listed(cluster: Cluster) {
+    let client = &cluster.client(REGIONS[0]);
     for name in ["ccc", "aaa", "bbb"] {
         create_table(client, name, false).await;
     }
@@ -73,7 +74,8 @@ pub(crate) async fn tables_are_described_and_listed(client: &Client) {
     assert!(gone.is_resource_not_found_exception(), "{gone:?}");
 }
 
-pub(crate) async fn streams_tell_every_change(client: &Client) {
+pub(crate) async fn streams_tell_every_change(cluster: Cluster) {
+    let client = &cluster.client(REGIONS[0]);
     create_table(client, "things", false).await;
     put(client, "things", "a", 1).await;
     put(client, "things", "a", 2).await;
@@ -102,7 +104,8 @@ pub(crate) async fn streams_tell_every_change(client: &Client) {
     // Reading the stream needs the SDK of another service; `wire` and the boto3 suite read it.
 }
 
-pub(crate) async fn expired_items_are_described_and_linger(client: &Client) {
+pub(crate) async fn expired_items_are_described_and_linger(cluster: Cluster) {
+    let client = &cluster.client(REGIONS[0]);
     create_table(client, "things", false).await;
     let expiry = TimeToLiveSpecification::builder()
         .enabled(true)
@@ -138,7 +141,8 @@ pub(crate) async fn expired_items_are_described_and_linger(client: &Client) {
     );
 }
 
-pub(crate) async fn tags_come_and_go(client: &Client) {
+pub(crate) async fn tags_come_and_go(cluster: Cluster) {
+    let client = &cluster.client(REGIONS[0]);
     create_table(client, "things", false).await;
     let arn = "arn:aws:dynamodb:us-east-1:123456789012:table/things";
     let tag = Tag::builder().key("team").value("payments").build().expect("tag");
@@ -175,7 +179,8 @@ pub(crate) async fn tags_come_and_go(client: &Client) {
     assert!(tags.is_none_or(|tags| tags.is_empty()));
 }
 
-pub(crate) async fn key_schemas_are_enforced(client: &Client) {
+pub(crate) async fn key_schemas_are_enforced(cluster: Cluster) {
+    let client = &cluster.client(REGIONS[0]);
     create_table(client, "things", true).await;
     let missing = client
         .put_item()

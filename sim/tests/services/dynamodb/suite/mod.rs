@@ -1,6 +1,4 @@
 //! The client suite: what any program may expect of DynamoDB, through the official SDK.
-//!
-//! Each body takes a client and reads no clock, so that it can run on localhost and inside a world.
 
 mod items;
 mod tables;
@@ -12,16 +10,35 @@ use aws_sdk_dynamodb::types::{
     StreamSpecification, StreamViewType,
 };
 
-pub(crate) use items::{
+use super::cluster::one_region;
+use crate::stage::in_both_places;
+use items::{
     batches_are_limited_and_complete, conditions_hold_and_tell_the_old_item, items_round_trip_in_every_type,
     oversized_items_are_refused, queries_page_through_everything, statements_read_and_write,
     updates_return_what_was_asked,
 };
-pub(crate) use tables::{
+use tables::{
     expired_items_are_described_and_linger, key_schemas_are_enforced, streams_tell_every_change,
     tables_are_described_and_listed, tags_come_and_go,
 };
-pub(crate) use transactions::{transactions_are_all_or_nothing, transactions_are_idempotent_by_token};
+use transactions::{transactions_are_all_or_nothing, transactions_are_idempotent_by_token};
+
+in_both_places!(one_region =>
+    batches_are_limited_and_complete,
+    conditions_hold_and_tell_the_old_item,
+    expired_items_are_described_and_linger,
+    items_round_trip_in_every_type,
+    key_schemas_are_enforced,
+    oversized_items_are_refused,
+    queries_page_through_everything,
+    statements_read_and_write,
+    streams_tell_every_change,
+    tables_are_described_and_listed,
+    tags_come_and_go,
+    transactions_are_all_or_nothing,
+    transactions_are_idempotent_by_token,
+    updates_return_what_was_asked,
+);
 
 pub(crate) fn s(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())

@@ -1,17 +1,22 @@
 //! What no SDK would send: AWS's own error type and status, and a server that goes on.
 
-#![cfg(all(feature = "messaging", feature = "routing"))]
-
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::SystemTime;
 
-use sumzero_sim::aws::local::{self, Options};
+use sumzero_sim::aws::eventbridge::{self, EventBridge};
+use sumzero_sim::aws::routing::{self, Configuration, Endpoint};
+use sumzero_sim::aws::sqs::{self, Sqs};
 use sumzero_sim::aws::wire::basic_iso8601;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::clients::REGION;
+use crate::stage::{Stage, in_both_places};
+
+in_both_places!(all_services => bad_input_has_the_error_of_aws_and_the_server_goes_on);
+
 struct Spoken {
-    variable: &'static str,
     service: &'static str,
     target: &'static str,
     content_type: &'static str,
@@ -23,7 +28,6 @@ struct Spoken {
 
 const SERVICES: [Spoken; 3] = [
     Spoken {
-        variable: "AWS_ENDPOINT_URL_SQS",
         service: "sqs",
         target: "AmazonSQS",
         content_type: "application/x-amz-json-1.0",
@@ -31,7 +35,6 @@ const SERVICES: [Spoken; 3] = [
         mistyped: ("CreateQueue", r#"{"QueueName":{"a":1}}"#),
     },
     Spoken {
-        variable: "AWS_ENDPOINT_URL_EVENTBRIDGE",
         service: "events",
         target: "AWSEvents",
         content_type: "application/x-amz-json-1.1",
@@ -39,7 +42,6 @@ const SERVICES: [Spoken; 3] = [
         mistyped: ("PutEvents", r#"{"Entries":"none"}"#),
     },
     Spoken {
-        variable: "AWS_ENDPOINT_URL_ROUTE53_RECOVERY_CLUSTER",
         service: "route53-recovery-cluster",
         target: "ToggleCustomerAPI",
         content_type: "application/x-amz-json-1.0",
@@ -48,15 +50,36 @@ const SERVICES: [Spoken; 3] = [
     },
 ];
 
+/// Where each service is, by its signing name.
+type Addresses = BTreeMap<&'static str, SocketAddr>;
+
+fn all_services(stage: &mut Stage) -> Addresses {
+    let queues = stage.reserve(REGION, "sqs", 1)[0];
+    let buses = stage.reserve(REGION, "eventbridge", 1)[0];
+    let controls = stage.reserve(REGION, "routing", 2);
+    let sqs = Sqs::new(sqs::Options::new(REGION));
+    stage.serve("sqs", move |mut listeners| sqs.clone().serve(listeners.remove(0)));
+    let events = EventBridge::new(eventbridge::Options::new(REGION, queues));
+    stage.serve("eventbridge", move |mut listeners| {
+        events.clone().serve(listeners.remove(0))
+    });
+    let configuration = Configuration::of_controls(["us-east-1"]);
+    let options = routing::Options::new(REGION, 0, vec![controls[1]], configuration);
+    let endpoint = Endpoint::new(options).unwrap();
+    stage.serve("routing", move |listeners| {
+        let [clients, members] = listeners.try_into().unwrap();
+        endpoint.clone().serve(clients, members)
+    });
+    Addresses::from([
+        ("sqs", queues),
+        ("events", buses),
+        ("route53-recovery-cluster", controls[0]),
+    ])
+}
+
 /// Status and body of the answer.
-async fn send(
-    environment: &BTreeMap<String, String>,
-    to: &Spoken,
-    target: &str,
-    signed: bool,
-    body: &[u8],
-) -> (u16, String) {
-    let address = environment[to.variable].strip_prefix("http://").unwrap();
+async fn send(addresses: &Addresses, to: &Spoken, target: &str, signed: bool, body: &[u8]) -> (u16, String) {
+    let address = addresses[to.service];
     let date = basic_iso8601(SystemTime::now());
     let mut head = format!(
         "POST / HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\ncontent-type: {}\r\n\
@@ -79,10 +102,7 @@ async fn send(
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
-#[tokio::test]
-async fn bad_input_has_the_error_of_aws_and_the_server_goes_on() {
-    let local = local::serve(Options::default()).await.unwrap();
-    let environment = local.environment("us-east-1").unwrap();
+async fn bad_input_has_the_error_of_aws_and_the_server_goes_on(addresses: Addresses) {
     for to in &SERVICES {
         let target = |operation: &str| format!("{}.{operation}", to.target);
         let (mistyped, mistyped_body) = to.mistyped;
@@ -110,14 +130,13 @@ async fn bad_input_has_the_error_of_aws_and_the_server_goes_on() {
                 "MissingAuthenticationTokenException",
             ),
         ] {
-            let (status, answer) = send(environment, to, &target, signed, body).await;
+            let (status, answer) = send(&addresses, to, &target, signed, body).await;
             assert_eq!(status, 400, "{target}: {answer}");
             assert!(answer.contains(&format!("#{error}\"")), "{target}: {answer}");
-            let (status, answer) = send(environment, to, &good(to), true, b"{}").await;
+            let (status, answer) = send(&addresses, to, &good(to), true, b"{}").await;
             assert_eq!(status, 200, "{answer}");
         }
     }
-    local.stop().await;
 }
 
 fn good(to: &Spoken) -> String {

@@ -1,7 +1,8 @@
 //! What only shows below the SDK: headers, raw error bodies, bad input, clock skew, streams.
 
-use crate::cluster::Cluster;
-use crate::suite::create_table;
+use super::cluster::{self, Cluster, REGIONS};
+use super::suite::create_table;
+use crate::stage::in_both_places;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -49,16 +50,21 @@ async fn send(address: SocketAddr, operation: &str, body: Value) -> Raw {
     .await
 }
 
-async fn table() -> (Cluster, SocketAddr) {
-    let cluster = Cluster::start(&["us-east-1"]).await;
-    create_table(&cluster.client("us-east-1"), "things", false).await;
-    let address = cluster.address("us-east-1");
-    (cluster, address)
+in_both_places!(cluster::one_region =>
+    a_signature_too_old_or_too_new_is_refused_in_the_words_that_the_sdk_knows,
+    a_stream_tells_every_change_with_both_images,
+    an_answer_carries_what_the_sdk_reads,
+    bad_input_gets_the_errors_of_aws_and_the_server_lives,
+    equal_items_are_written_equally_whatever_their_hash_order,
+);
+
+async fn table(cluster: &Cluster) -> SocketAddr {
+    create_table(&cluster.client(REGIONS[0]), "things", false).await;
+    cluster.address(REGIONS[0])
 }
 
-#[tokio::test]
-async fn an_answer_carries_what_the_sdk_reads() {
-    let (_cluster, address) = table().await;
+async fn an_answer_carries_what_the_sdk_reads(cluster: Cluster) {
+    let address = table(&cluster).await;
     let put = send(
         address,
         "PutItem",
@@ -78,9 +84,8 @@ async fn an_answer_carries_what_the_sdk_reads() {
     assert!(put.headers["date"].to_str().expect("date").ends_with(" GMT"));
 }
 
-#[tokio::test]
-async fn bad_input_gets_the_errors_of_aws_and_the_server_lives() {
-    let (_cluster, address) = table().await;
+async fn bad_input_gets_the_errors_of_aws_and_the_server_lives(cluster: Cluster) {
+    let address = table(&cluster).await;
     let now = SystemTime::now();
     let coral = "com.amazon.coral.service#";
     let broken = send_at(now, address, "DynamoDB_20120810.PutItem", "{\"TableName\": ").await;
@@ -145,9 +150,8 @@ async fn bad_input_gets_the_errors_of_aws_and_the_server_lives() {
     );
 }
 
-#[tokio::test]
-async fn a_signature_too_old_or_too_new_is_refused_in_the_words_that_the_sdk_knows() {
-    let (_cluster, address) = table().await;
+async fn a_signature_too_old_or_too_new_is_refused_in_the_words_that_the_sdk_knows(cluster: Cluster) {
+    let address = table(&cluster).await;
     let (now, skew) = (SystemTime::now(), Duration::from_secs(6 * 60));
     for (date, opening) in [
         (now - skew, "Signature expired: "),
@@ -169,9 +173,8 @@ async fn a_signature_too_old_or_too_new_is_refused_in_the_words_that_the_sdk_kno
     }
 }
 
-#[tokio::test]
-async fn a_stream_tells_every_change_with_both_images() {
-    let (_cluster, address) = table().await;
+async fn a_stream_tells_every_change_with_both_images(cluster: Cluster) {
+    let address = table(&cluster).await;
     let stream = async |operation: &str, body: Value| {
         let target = format!("DynamoDBStreams_20120810.{operation}");
         send_at(SystemTime::now(), address, &target, body.to_string())
@@ -233,9 +236,8 @@ async fn a_stream_tells_every_change_with_both_images() {
     assert_eq!(records[0]["awsRegion"], "us-east-1");
 }
 
-#[tokio::test]
-async fn equal_items_are_written_equally_whatever_their_hash_order() {
-    let (_cluster, address) = table().await;
+async fn equal_items_are_written_equally_whatever_their_hash_order(cluster: Cluster) {
+    let address = table(&cluster).await;
     let item: Value = (0..40)
         .map(|number| (format!("a{number:02}"), json!({"N": "1"})))
         .collect();

@@ -1,8 +1,6 @@
 //! What SQS promises, checked over generated histories of the queue engine: nothing is lost, and FIFO keeps the order of
 //! each group. The checks read only what a client sees; each is shown to fail on a history that breaks it.
 
-#![cfg(feature = "messaging")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

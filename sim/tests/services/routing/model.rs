@@ -2,8 +2,6 @@
 //! delivered in any order, twice, or never. Each change appends to a list; whatever is chosen must be a prefix of whatever
 //! is chosen later, and a read must see every change that was confirmed before it began.
 
-#![cfg(feature = "routing")]
-
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -1,0 +1,8 @@
+//! DynamoDB in one Region and as global tables.
+
+mod claims;
+mod cluster;
+mod faults;
+mod global;
+mod suite;
+mod wire;

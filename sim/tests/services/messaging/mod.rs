@@ -1,0 +1,5 @@
+//! SQS and EventBridge.
+
+mod eventbridge;
+mod sqs;
+mod sqs_model;

@@ -1,0 +1,5 @@
+//! Routing controls and the accelerator.
+
+mod accelerator;
+mod control;
+mod model;
