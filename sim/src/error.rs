@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use crate::fault::Service;
 use crate::kernel::Violation;
 use crate::time::Time;
 
@@ -74,6 +75,19 @@ pub enum Error {
         name: String,
         /// The known name that looks most like it.
         nearest: String,
+    },
+    /// No such simulated service.
+    #[error(
+        "no {service} in {region} is known to this world; add it with World::service (known: {})",
+        known.join(", ")
+    )]
+    UnknownService {
+        /// The service asked for.
+        service: Service,
+        /// Where.
+        region: String,
+        /// What there is.
+        known: Vec<String>,
     },
     /// A value that the thing cannot have.
     #[error("{what}: {field} is {value}, but must be {range}")]

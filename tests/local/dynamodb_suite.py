@@ -1,7 +1,6 @@
 """The protocol suite: DynamoDB as boto3, an SDK that nobody here wrote, understands it.
 
-Run by `boto3.rs`, which starts three Regions and names their endpoints in DYNAMODB_ENDPOINTS as
-`region=url,region=url,region=url`.
+The endpoints of three Regions come in DYNAMODB_ENDPOINTS, as `region=url,region=url,region=url`.
 """
 
 import os

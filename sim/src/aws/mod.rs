@@ -7,7 +7,7 @@ pub mod aurora;
 pub mod dynamodb;
 #[cfg(feature = "messaging")]
 pub mod eventbridge;
-#[cfg(feature = "messaging")]
+#[cfg(feature = "local")]
 pub mod local;
 #[cfg(feature = "routing")]
 pub mod routing;

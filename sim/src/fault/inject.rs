@@ -61,6 +61,11 @@ impl Simulation {
                 self.change_drift(place, *ppm);
                 self.watch_clocks(index, place);
             }
+            Fault::Service {
+                service,
+                region,
+                fault,
+            } => self.services.begin(index, *service, region, fault),
             Fault::RegionIsolated { .. }
             | Fault::Partition { .. }
             | Fault::NetworkLatency { .. }
@@ -77,7 +82,8 @@ impl Simulation {
     }
 
     pub(crate) fn end_fault(&mut self, index: u32) -> Result<(), Error> {
-        self.bites[index as usize] = self.bites_of(index) - with(|kernel| kernel.links.bites(index));
+        let of_others = with(|kernel| kernel.links.bites(index)) + self.services.bites(index);
+        self.bites[index as usize] = self.bites_of(index) - of_others;
         let fault = self.plan.faults[index as usize].fault.clone();
         let what = fault.to_string();
         let cause = with(|kernel| {
@@ -111,6 +117,7 @@ impl Simulation {
                 }
             }
             Fault::ClockDrift { place, ppm } => self.change_drift(place, -ppm),
+            Fault::Service { .. } => self.services.end(index),
             _ => with(|kernel| kernel.links.lift(index)),
         }
         Ok(())
@@ -119,7 +126,8 @@ impl Simulation {
     /// How often a fault bit so far.
     pub(crate) fn bites_of(&self, index: u32) -> u64 {
         let planned = &self.plan.faults[index as usize];
-        let mut bites = self.bites[index as usize] + with(|kernel| kernel.links.bites(index));
+        let of_links = with(|kernel| kernel.links.bites(index));
+        let mut bites = self.bites[index as usize] + of_links + self.services.bites(index);
         let (Fault::ClockOffset { place, .. }
         | Fault::ClockDrift { place, .. }
         | Fault::ClockJump { place, .. }) = &planned.fault

@@ -7,10 +7,14 @@
 //! Each fault has its paired end: what lasts for a while carries its duration, and ending one fault leaves every
 //! other as it was, however they overlap.
 
+mod board;
 mod inject;
 mod plan;
+mod service;
 
+pub use board::{FaultHandle, FaultId, Touched, Verdict};
 pub use plan::{Plan, PlannedFault};
+pub use service::{Failure, Invalid, Outage, Service, ServiceFault, Target};
 
 use std::fmt;
 use std::time::Duration;
@@ -156,6 +160,15 @@ pub enum Fault {
         /// How far: up to 10 years each way.
         by: Skew,
     },
+    /// A simulated service misbehaves.
+    Service {
+        /// Which kind of service.
+        service: Service,
+        /// In which Region; `*` is all that the world [has](crate::World::service).
+        region: String,
+        /// How.
+        fault: ServiceFault,
+    },
 }
 
 impl Fault {
@@ -216,6 +229,15 @@ impl Fault {
         Fault::ClockJump {
             place: place.into(),
             by,
+        }
+    }
+
+    /// A simulated service that misbehaves in one Region.
+    pub fn service(service: Service, region: impl Into<String>, fault: ServiceFault) -> Fault {
+        Fault::Service {
+            service,
+            region: region.into(),
+            fault,
         }
     }
 
@@ -308,6 +330,14 @@ impl Fault {
                 topology.place(place)?;
                 if ppm.unsigned_abs() > 200_000 {
                     return wrong("ppm", ppm.to_string(), "-200000 to 200000");
+                }
+            }
+            Fault::Service { service, fault, .. } => {
+                if let Err(Invalid {
+                    field, value, range, ..
+                }) = fault.check(*service)
+                {
+                    return wrong(field, value, range);
                 }
             }
         }
@@ -418,6 +448,11 @@ impl fmt::Display for Fault {
             Fault::ClockOffset { place, by } => write!(f, "clock of {place} off by {by}"),
             Fault::ClockDrift { place, ppm } => write!(f, "clock of {place} drifts by {ppm} ppm"),
             Fault::ClockJump { place, by } => write!(f, "clock of {place} jumps by {by}"),
+            Fault::Service {
+                service,
+                region,
+                fault,
+            } => write!(f, "{service} in {region}: {fault}"),
         }
     }
 }

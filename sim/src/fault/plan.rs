@@ -8,6 +8,7 @@ use super::Fault;
 use crate::error::Error;
 use crate::net::Topology;
 use crate::units;
+use crate::world::Services;
 
 /// A fault with its time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,8 +37,9 @@ impl PlannedFault {
         }
     }
 
-    pub(crate) fn check(&self, topology: &Topology) -> Result<(), Error> {
+    pub(crate) fn check(&self, topology: &Topology, services: &Services) -> Result<(), Error> {
         self.fault.check(topology)?;
+        services.check(&self.fault)?;
         if let (Some(lasting), true) = (self.lasting, self.fault.is_instant()) {
             return Err(Error::OutOfRange {
                 what: self.fault.to_string(),
@@ -73,9 +75,9 @@ impl Plan {
         format!("[\n  {}\n]\n", faults.collect::<Vec<_>>().join(",\n  "))
     }
 
-    pub(crate) fn check(&self, topology: &Topology) -> Result<(), Error> {
+    pub(crate) fn check(&self, topology: &Topology, services: &Services) -> Result<(), Error> {
         for (index, planned) in self.faults.iter().enumerate() {
-            planned.check(topology).map_err(|source| Error::Fault {
+            planned.check(topology, services).map_err(|source| Error::Fault {
                 index,
                 source: Box::new(source),
             })?;

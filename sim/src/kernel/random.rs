@@ -3,6 +3,8 @@
 //! A stream's draws depend on the seed and on its own name alone. So taking one fault, one host or one link away
 //! leaves every other stream as it was; shrinking a failing plan depends on that.
 
+use std::time::Duration;
+
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
@@ -49,6 +51,20 @@ impl Stream {
         probability > 0.0 && self.fraction() < probability
     }
 
+    /// A time between the two, both included, each nanosecond equally likely; `least` if `most` is not above it.
+    pub fn between(&mut self, least: Duration, most: Duration) -> Duration {
+        let width = most.saturating_sub(least).as_nanos() as u64;
+        least + Duration::from_nanos(self.below(width.saturating_add(1)))
+    }
+
+    /// A version 4 UUID.
+    pub fn uuid(&mut self) -> String {
+        let (high, low) = (self.next_u64(), self.next_u64());
+        let (a, b, c) = (high >> 32, high >> 16 & 0xffff, high & 0xfff);
+        let (d, e) = (low >> 48 & 0x3fff | 0x8000, low & 0xffff_ffff_ffff);
+        format!("{a:08x}-{b:04x}-4{c:03x}-{d:04x}-{e:012x}")
+    }
+
     /// Fills `bytes` with random bytes.
     pub fn fill(&mut self, bytes: &mut [u8]) {
         self.0.fill_bytes(bytes);
@@ -84,5 +100,8 @@ mod tests {
         assert!((0..1000).all(|_| stream.below(3) < 3));
         assert_eq!(stream.below(0), 0);
         assert!((0..100).all(|_| !stream.chance(0.0) && stream.chance(1.0)));
+        let (least, most) = (Duration::from_millis(2), Duration::from_millis(4));
+        assert!((0..1000).all(|_| (least..=most).contains(&stream.between(least, most))));
+        assert_eq!(stream.between(most, least), most);
     }
 }

@@ -2,10 +2,12 @@
 
 mod host;
 mod outcome;
+mod services;
 mod simulation;
 
 pub use host::{Answer, Host};
 pub use outcome::{FaultReport, HostReport, HostState, Outcome};
+pub(crate) use services::Services;
 pub use simulation::Simulation;
 
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::fault::{Plan, PlannedFault};
+use crate::fault::{FaultHandle, Plan, PlannedFault, Service};
 use crate::kernel::{Kernel, Seed, warm_up};
 use crate::net::{Link, Links, Site, Topology};
 use crate::time::Time;
@@ -30,6 +32,7 @@ pub struct World {
     hosts: Vec<Host>,
     links: Vec<(String, String, Link)>,
     plan: Plan,
+    services: Services,
     sink: Sink,
     budget: Option<Duration>,
 }
@@ -42,6 +45,7 @@ impl World {
             hosts: Vec::new(),
             links: Vec::new(),
             plan: Plan::default(),
+            services: Services::default(),
             sink: Sink::Off,
             budget: None,
         }
@@ -67,6 +71,13 @@ impl World {
     /// within a Region, 30 to 33 ms between Regions, no loss, no limit on bandwidth.
     pub fn link(mut self, a: impl Into<String>, b: impl Into<String>, link: Link) -> World {
         self.links.push((a.into(), b.into(), link));
+        self
+    }
+
+    /// Tells the world of a simulated service on one of its hosts, so that faults of the plan can strike it. Without this
+    /// such a fault is refused.
+    pub fn service(mut self, service: Service, region: impl Into<String>, faults: &FaultHandle) -> World {
+        self.services.add(service, region.into(), faults.clone());
         self
     }
 
@@ -117,7 +128,7 @@ impl World {
         F: FnOnce(&mut Simulation) -> Result<T, Error> + Send + 'static,
     {
         let topology = Topology::new(self.hosts.iter().map(Host::site).collect::<Vec<Site>>())?;
-        self.plan.check(&topology)?;
+        self.plan.check(&topology, &self.services)?;
         let links = Links::new(&topology, self.seed, &self.links)?;
         if let Some(host) = self.hosts.iter().find(|host| host.program.is_none()) {
             return Err(Error::NoProgram {
@@ -134,7 +145,9 @@ impl World {
                 let trace = Trace::new(seed.0, topology.names(), self.sink);
                 let outcome = Kernel::new(seed, topology, links, trace)
                     .install(seed)
-                    .and_then(|()| Simulation::start(seed, self.hosts, self.plan, budget, progress))
+                    .and_then(|()| {
+                        Simulation::start(seed, self.hosts, self.plan, self.services, budget, progress)
+                    })
                     .and_then(|mut simulation| {
                         let driven = drive(&mut simulation);
                         let outcome = simulation.finish();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{FaultReport, Host, HostReport, HostState, Outcome, Progress};
+use super::{FaultReport, Host, HostReport, HostState, Outcome, Progress, Services};
 use crate::error::Error;
 use crate::fault::{Plan, PlannedFault};
 use crate::kernel::{Action, Ended, Kernel, Process, Seed, Stream, with};
@@ -27,6 +27,7 @@ pub struct Simulation {
     /// When each host's own next timer is due.
     deadlines: Vec<Time>,
     pub(crate) plan: Plan,
+    pub(crate) services: Services,
     /// By fault: bites that are not the network's.
     pub(crate) bites: Vec<u64>,
     /// By fault: how often the clocks it touches had been read when it set in.
@@ -42,6 +43,7 @@ impl Simulation {
         seed: Seed,
         hosts: Vec<Host>,
         plan: Plan,
+        services: Services,
         budget: Option<Duration>,
         progress: Arc<Progress>,
     ) -> Result<Simulation, Error> {
@@ -53,6 +55,7 @@ impl Simulation {
             deadlines: vec![Time::NEVER; count],
             hosts,
             plan: Plan::default(),
+            services,
             bites: Vec::new(),
             clock_reads_before: Vec::new(),
             started: Instant::now(),
@@ -109,7 +112,7 @@ impl Simulation {
 
     /// Adds a fault to the plan; its time counts from the world's beginning, and is now if that has passed.
     pub fn inject(&mut self, fault: PlannedFault) -> Result<(), Error> {
-        with(|kernel| fault.check(&kernel.topology)).map_err(|source| Error::Fault {
+        with(|kernel| fault.check(&kernel.topology, &self.services)).map_err(|source| Error::Fault {
             index: self.plan.faults.len(),
             source: Box::new(source),
         })?;

@@ -3,7 +3,7 @@
 //! Defaults are AWS's documented behaviour. Where AWS documents none, the default is on the strict side and the seed is
 //! meant to choose.
 
-use super::super::wire::Stream;
+use crate::{Seed, Stream, units};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,10 +14,10 @@ use std::time::Duration;
 #[serde(deny_unknown_fields)]
 pub struct Span {
     /// The shortest.
-    #[serde(with = "human")]
+    #[serde(with = "units::duration")]
     pub min: Duration,
     /// The longest.
-    #[serde(with = "human")]
+    #[serde(with = "units::duration")]
     pub max: Duration,
 }
 
@@ -48,13 +48,13 @@ impl Span {
 #[serde(deny_unknown_fields)]
 pub struct Lag {
     /// The shortest lag.
-    #[serde(with = "human")]
+    #[serde(with = "units::duration")]
     pub min: Duration,
     /// The bound of the usual lag.
-    #[serde(with = "human")]
+    #[serde(with = "units::duration")]
     pub usual: Duration,
     /// The bound of the tail.
-    #[serde(with = "human")]
+    #[serde(with = "units::duration")]
     pub max: Duration,
     /// The probability of the tail, 0 to 1.
     pub tail: f64,
@@ -110,7 +110,7 @@ pub struct Mrec {
     /// Who wins a tie.
     pub tie_break: TieBreak,
     /// The resolution of the private timestamp (undocumented). Coarser makes ties likelier.
-    #[serde(with = "human")]
+    #[serde(with = "units::duration")]
     pub stamp_resolution: Duration,
 }
 
@@ -134,7 +134,7 @@ pub struct Mrsc {
     pub region_sets: Vec<Vec<String>>,
     /// How long one step waits for a second Region before the request fails with a 500 (undocumented). Finding out what
     /// became of a write that met others may take as long again.
-    #[serde(with = "human")]
+    #[serde(with = "units::duration")]
     pub quorum_timeout: Duration,
     /// How often a write that meets another Region's is tried again before the caller is told (undocumented).
     pub attempts: u32,
@@ -163,7 +163,7 @@ impl Default for Mrsc {
 #[serde(default, deny_unknown_fields)]
 pub struct Ttl {
     /// The time between two sweeps of the Region's tables.
-    #[serde(with = "human")]
+    #[serde(with = "units::duration")]
     pub sweep_every: Duration,
     /// How long an item must have been expired to fall to a sweep; drawn anew for each sweep. AWS: typically up to two
     /// days.
@@ -234,23 +234,6 @@ impl Config {
 
     /// The stream of draws for one purpose of this Region.
     pub(super) fn stream(&self, purpose: &str) -> Stream {
-        Stream::named(self.seed, &format!("dynamodb/{}/{purpose}", self.region))
-    }
-}
-
-/// Durations as people write them: `150ms`, `2h`.
-pub(super) mod human {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-    use std::time::Duration;
-
-    pub(crate) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&humantime::format_duration(*duration).to_string())
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map_err(|error| {
-            D::Error::custom(format!("'{text}' is not a duration such as 150ms or 2h: {error}"))
-        })
+        Seed(self.seed).stream(&format!("dynamodb/{}/{purpose}", self.region))
     }
 }

@@ -66,17 +66,12 @@ impl ItemKey {
         serde_json::from_str(&self.key).unwrap_or(Value::Null)
     }
 
-    /// Whether one of the key's attribute values is exactly this text.
-    pub(super) fn mentions(&self, text: &str) -> bool {
+    /// The values of the key's attributes, as text.
+    pub(super) fn values(&self) -> Vec<String> {
         let attributes = self.attributes();
-        let Some(attributes) = attributes.as_object() else {
-            return false;
-        };
-        attributes
-            .values()
-            .filter_map(Value::as_object)
-            .flat_map(Map::values)
-            .any(|value| value == text)
+        let attributes = attributes.as_object().into_iter().flat_map(Map::values);
+        let values = attributes.filter_map(Value::as_object).flat_map(Map::values);
+        values.filter_map(Value::as_str).map(str::to_owned).collect()
     }
 }
 
@@ -150,7 +145,7 @@ mod tests {
         assert_eq!(one, other);
         let key = one.expect("key");
         assert_eq!(key.key, r#"{"n":{"N":"1"},"pk":{"S":"a"}}"#);
-        assert!(key.mentions("a") && key.mentions("1") && !key.mentions("y"));
+        assert_eq!(key.values(), ["1", "a"]);
         assert_eq!(schema.item_key("t", &json!({"pk": {"S": "a"}})), None);
     }
 }

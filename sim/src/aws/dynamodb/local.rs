@@ -343,7 +343,7 @@ impl Region {
             .lag_to
             .get(region)
             .unwrap_or(&self.config.mrec.lag);
-        let drawn = lag.draw(&mut lock(&outbound.lag)) + lock(&self.faults).replication_delay(region);
+        let drawn = lag.draw(&mut lock(&outbound.lag)) + self.faults.replication_delay(region);
         let coalesce = self.draw_coalesce();
         if lock(&outbound.changes).add(change, now, now + drawn, coalesce) {
             lock(&self.counters).coalesced += 1;

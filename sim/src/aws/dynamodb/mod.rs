@@ -7,11 +7,11 @@
 //! Modelled: every operation of the storage engine (`dynoxide`), AWS's error types and bodies, signature dates, request
 //! tokens with their ten minutes, transactions that overlap in time, lingering TTL, eventually consistent global tables
 //! (last writer wins per item, lag, coalescing, conflicts counted) and strongly consistent ones (three Regions, two of
-//! which hold every acknowledged write), and the faults in [`faults`].
+//! which hold every acknowledged write), and the faults of [`ServiceFault`](crate::fault::ServiceFault).
 //! Not modelled: capacity (throttling is a fault, not an account), IAM, encryption, backups, exports, DAX, witnesses,
 //! the minutes that table and replica creation take.
 //!
-//! Faults a Region may suffer: those in [`faults`], and whatever the network does to its two listeners. Its data
+//! Faults a Region may suffer: those of requests and of replication, and whatever the network does to its two listeners. Its data
 //! survives a restart of its server; losing a Region is a matter of the network or of the host, never of its data.
 
 pub mod config;
@@ -19,7 +19,6 @@ mod control;
 mod engine;
 mod error;
 mod expiry;
-pub mod faults;
 mod global;
 mod key;
 mod local;

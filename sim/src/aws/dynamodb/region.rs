@@ -3,11 +3,10 @@
 //! A request is judged by the faults in force, waits its latency, takes effect in one step, and is answered. It goes on
 //! when its caller has hung up: AWS applies a write whose caller is gone.
 
-use super::super::wire::{Answer, Error, Stream};
+use super::super::wire::{Answer, Error};
 use super::config::Config;
 use super::engine::{Engine, OPERATIONS};
 use super::error;
-use super::faults::{Board, Failure, Outage, Verdict};
 use super::global::counters::Counters;
 use super::global::link::{Link, Sink};
 use super::global::message;
@@ -20,6 +19,8 @@ use super::global::tables::{Globals, Mode};
 use super::key::ItemKey;
 use super::overlap::Overlap;
 use super::request::Request;
+use crate::Stream;
+use crate::fault::{Failure, FaultHandle, Outage, Service, Touched, Verdict};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -55,7 +56,7 @@ pub(super) struct Links {
     own: String,
     outbound: Arc<BTreeMap<String, Outbound>>,
     globals: Arc<Mutex<Globals>>,
-    faults: Arc<Mutex<Board>>,
+    faults: FaultHandle,
 }
 
 impl Peers for Links {
@@ -66,7 +67,7 @@ impl Peers for Links {
             .unwrap_or_default();
         for (tag, region) in regions.iter().filter(|region| **region != self.own).enumerate() {
             if let Some(outbound) = self.outbound.get(region)
-                && !lock(&self.faults).paused(region, table)
+                && !self.faults.replication_paused(region, table)
             {
                 outbound.link.ask(request.clone(), tag, sink.clone());
             }
@@ -91,7 +92,7 @@ pub(super) struct Region {
     scratch: OnceLock<Engine>,
     /// Tables whose replicas are being changed.
     pub(super) updating: Mutex<BTreeSet<String>>,
-    pub(super) faults: Arc<Mutex<Board>>,
+    pub(super) faults: FaultHandle,
     pub(super) overlap: Mutex<Overlap>,
     pub(super) globals: Arc<Mutex<Globals>>,
     pub(super) replica: Mutex<Replica>,
@@ -128,13 +129,13 @@ impl Region {
             .collect();
         let outbound = Arc::new(outbound);
         let globals = Arc::new(Mutex::new(Globals::default()));
-        let faults = Arc::new(Mutex::new(Board::new(config.stream("faults"))));
+        let faults = FaultHandle::new(config.seed, Service::Dynamodb, &own);
         let acceptors = Arc::new(Mutex::new(Acceptors::default()));
         let links = Links {
             own: own.clone(),
             outbound: Arc::clone(&outbound),
             globals: Arc::clone(&globals),
-            faults: Arc::clone(&faults),
+            faults: faults.clone(),
         };
         let proposer = Proposer::new(
             &own,
@@ -185,8 +186,14 @@ impl Region {
             return Answer::Error(error::unknown_operation());
         }
         let request = Request::read(&self.engine, operation, body);
-        let keys: Vec<ItemKey> = request.touches.iter().map(|touch| touch.key.clone()).collect();
-        let verdict = lock(&self.faults).judge(&request.operation, &request.tables, &keys);
+        let verdict = self.faults.judge(&request.operation, || Touched {
+            resources: request.tables.clone(),
+            items: request
+                .touches
+                .iter()
+                .map(|touch| (touch.key.table.clone(), touch.key.values()))
+                .collect(),
+        });
         match verdict.outage {
             Some(Outage::Refuse) => return Answer::Error(error::unavailable()),
             Some(Outage::Hangup) => return Answer::Hangup,
@@ -207,14 +214,14 @@ impl Region {
         if !wait.is_zero() {
             sleep(wait).await;
         }
-        if let Some(failure) = verdict.fail_before {
+        if let Some(failure) = verdict.fails_before {
             return Answer::Error(failed(failure));
         }
         let result = self.execute(request, &verdict.throttled).await;
-        if verdict.lose_answer {
+        if verdict.answer_lost {
             return Answer::Hangup;
         }
-        match verdict.fail_after {
+        match verdict.fails_after {
             Some(failure) => Answer::Error(failed(failure)),
             None => Answer::from(result.map(|answer| answer.to_string())),
         }

@@ -79,9 +79,12 @@ impl Region {
         if first.is_none_or(|first| first > now) {
             return (first, Vec::new(), Vec::new());
         }
-        let mut faults = lock(&self.faults);
-        let due = changes.due(now, BATCH_LEN, |change| !faults.paused(region, &change.key.table));
-        let agreed = chosen.due(now, BATCH_LEN, |chosen| !faults.paused(region, &chosen.key.table));
+        let due = changes.due(now, BATCH_LEN, |change| {
+            !self.faults.replication_paused(region, &change.key.table)
+        });
+        let agreed = chosen.due(now, BATCH_LEN, |chosen| {
+            !self.faults.replication_paused(region, &chosen.key.table)
+        });
         (first, due, agreed)
     }
 
@@ -157,7 +160,7 @@ impl Region {
             Request::Learn { chosen } => chosen.first().map(|chosen| &chosen.key.table),
             _ => None,
         };
-        if table.is_some_and(|table| lock(&self.faults).paused(from, table)) {
+        if table.is_some_and(|table| self.faults.replication_paused(from, table)) {
             return Reply::Paused;
         }
         match request {

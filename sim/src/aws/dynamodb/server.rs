@@ -5,10 +5,10 @@ use super::super::wire::{
 };
 use super::config::Config;
 use super::error;
-use super::faults::{Fault, FaultId};
 use super::global::counters::Counters;
 use super::key::ItemKey;
-use super::region::{Region, lock};
+use super::region::Region;
+use crate::fault::{FaultHandle, FaultId, Service as Kind, ServiceFault};
 use serde_json::Value;
 use std::io;
 use std::sync::Arc;
@@ -74,24 +74,9 @@ impl DynamoDb {
         &self.region.config.region
     }
 
-    /// Puts a fault in force.
-    pub fn begin_fault(&self, fault: Fault) -> FaultId {
-        lock(&self.region.faults).begin(fault)
-    }
-
-    /// Ends a fault. Ending one twice is no error.
-    pub fn end_fault(&self, fault: FaultId) {
-        lock(&self.region.faults).end(fault);
-    }
-
-    /// Ends all faults.
-    pub fn end_all_faults(&self) {
-        lock(&self.region.faults).clear();
-    }
-
-    /// How many requests or replication steps a fault has struck, also after its end.
-    pub fn fault_bites(&self, fault: FaultId) -> u64 {
-        lock(&self.region.faults).bites(fault)
+    /// The faults of requests and of replication.
+    pub fn faults(&self) -> &FaultHandle {
+        &self.region.faults
     }
 
     /// This Region's account of replication.
@@ -169,7 +154,7 @@ impl Service for Front {
         if !self.region.config.admin || path != "/_sumzero/faults" {
             return None;
         }
-        let faults: Vec<Fault> = match serde_json::from_slice(body) {
+        let faults: Vec<ServiceFault> = match serde_json::from_slice(body) {
             Ok(faults) => faults,
             Err(wrong) => {
                 return Some(Err(error::validation(format!(
@@ -177,9 +162,15 @@ impl Service for Front {
                 ))));
             }
         };
-        let mut board = lock(&self.region.faults);
-        board.clear();
-        let ids: Vec<FaultId> = faults.into_iter().map(|fault| board.begin(fault)).collect();
+        if let Some(wrong) = faults.iter().find_map(|fault| fault.check(Kind::Dynamodb).err()) {
+            return Some(Err(error::validation(wrong.to_string())));
+        }
+        let board = &self.region.faults;
+        board.end_all();
+        let ids: Vec<FaultId> = faults
+            .into_iter()
+            .filter_map(|fault| board.begin(fault).ok())
+            .collect();
         Some(serde_json::to_string(&ids).map_err(|_| error::internal()))
     }
 }

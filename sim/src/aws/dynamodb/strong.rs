@@ -119,7 +119,7 @@ impl Region {
             let Some(outbound) = self.outbound.get(region) else {
                 continue;
             };
-            if !lock(&self.faults).paused(region, table) {
+            if !self.faults.replication_paused(region, table) {
                 let position = lock(&outbound.read_up_to).get(table).copied().unwrap_or(0);
                 outbound.link.ask(
                     Asked::Since {

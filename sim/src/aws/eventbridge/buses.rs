@@ -10,7 +10,7 @@ use super::event::Entry;
 use super::outbox::Delivery;
 use super::pattern::Pattern;
 use super::target::{Target, queue_name};
-use crate::aws::wire::Stream;
+use crate::{Seed, Stream};
 
 /// Entries of one `PutEvents`, at most.
 pub const ENTRIES_MAX: usize = 10;
@@ -58,7 +58,7 @@ impl Buses {
     /// The default bus, with no rules.
     pub fn new(region: impl Into<String>, account: impl Into<String>, seed: u64) -> Self {
         let (region, account) = (region.into(), account.into());
-        let ids = Stream::named(seed, &format!("eventbridge/{region}/{account}/id"));
+        let ids = Seed(seed).stream(&format!("eventbridge/{region}/{account}/id"));
         let buses = BTreeMap::from([("default".to_owned(), BTreeMap::new())]);
         Self {
             region,

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::target::Target;
-use crate::aws::wire::Stream;
+use crate::Stream;
 
 /// One event on its way to one target.
 #[derive(Debug, Clone)]
@@ -214,6 +214,7 @@ impl Outbox {
 mod tests {
     use super::super::target::RetryPolicy;
     use super::*;
+    use crate::Seed;
 
     fn delivery() -> Delivery {
         Delivery {
@@ -239,7 +240,7 @@ mod tests {
             message: String::new(),
             retryable: true,
         };
-        let (mut now, mut jitter) = (Duration::ZERO, Stream::named(1, "jitter"));
+        let (mut now, mut jitter) = (Duration::ZERO, Seed(1).stream("jitter"));
         loop {
             delivery.attempts += 1;
             match delivery.next(&failed, now, &Backoff::default(), &mut jitter) {
@@ -277,7 +278,7 @@ mod tests {
             &failed,
             Duration::ZERO,
             &Backoff::default(),
-            &mut Stream::named(1, "j"),
+            &mut Seed(1).stream("j"),
         );
         assert_eq!(next, Next::GiveUp(None));
     }

@@ -17,12 +17,12 @@ use super::api::{self, Failure};
 use super::buses::Buses;
 use super::error::{EntryError, Error};
 use super::event::Entry;
-use super::fault::Faults;
 use super::outbox::{Backoff, Counts, Failed, Next, Outbox};
 use crate::aws::wire::{
-    self, Answer, Call, FaultHandle, Faulty, JsonVersion, Peer, Protocol, Refusals, RequestIdStyle, Service,
-    Signing, Stream,
+    self, Answer, Call, Faulty, JsonVersion, Peer, Protocol, Refusals, RequestIdStyle, Service, Signing,
 };
+use crate::fault::{FaultHandle, Service as Kind};
+use crate::{Seed, Stream};
 
 /// Deliveries under way at once, so that a burst does not open a connection for each of its events.
 const CONNECTIONS_MAX: usize = 64;
@@ -72,7 +72,7 @@ pub struct EventBridge(Arc<Shared>);
 struct Shared {
     protocol: Protocol,
     account: String,
-    request_faults: FaultHandle,
+    faults: FaultHandle,
     /// When it was first used.
     began: OnceLock<Instant>,
     sqs: Peer,
@@ -87,10 +87,7 @@ struct State {
     buses: Buses,
     outbox: Outbox,
     counts: Counts,
-    faults: Faults,
-    entry_failures: Stream,
-    duplicates: Stream,
-    waits: Stream,
+    faults: FaultHandle,
     jitter: Stream,
 }
 
@@ -120,8 +117,8 @@ impl EventBridge {
             backoff,
             attempt_timeout,
         } = options;
-        let name = format!("eventbridge/{region}");
-        let stream = |purpose: &str| Stream::named(seed, &format!("{name}/{purpose}"));
+        let faults = FaultHandle::new(seed, Kind::Eventbridge, &region);
+        let jitter = Seed(seed).stream(&format!("eventbridge/{region}/jitter"));
         let protocol = Protocol {
             json: JsonVersion::V1_1,
             targets: &["AWSEvents"],
@@ -139,7 +136,7 @@ impl EventBridge {
         Self(Arc::new(Shared {
             protocol,
             account: account.clone(),
-            request_faults: FaultHandle::new(seed, &name),
+            faults: faults.clone(),
             began: OnceLock::new(),
             sqs,
             backoff,
@@ -149,11 +146,8 @@ impl EventBridge {
                 buses: Buses::new(region, account, seed),
                 outbox: Outbox::default(),
                 counts: Counts::default(),
-                faults: Faults::default(),
-                entry_failures: stream("entry-failure"),
-                duplicates: stream("duplicate"),
-                waits: stream("wait"),
-                jitter: stream("jitter"),
+                faults,
+                jitter,
             }),
         }))
     }
@@ -169,7 +163,7 @@ impl EventBridge {
             failed: wire_error(&Error::Internal),
             unavailable: wire_error(&Error::ServiceUnavailable),
         };
-        let faulty = Faulty::new(self.clone(), refusals, self.0.request_faults.clone());
+        let faulty = Faulty::new(self.clone(), refusals, self.0.faults.clone());
         tokio::select! {
             // Unbiased selection would draw from a generator that no seed controls.
             biased;
@@ -178,19 +172,9 @@ impl EventBridge {
         }
     }
 
-    /// The faults of requests.
-    pub fn request_faults(&self) -> &FaultHandle {
-        &self.0.request_faults
-    }
-
-    /// Puts these faults of events in the place of those that were.
-    ///
-    /// # Errors
-    /// A number outside its range; then nothing changes.
-    pub fn set_faults(&self, faults: Faults) -> Result<(), String> {
-        faults.check()?;
-        self.lock().faults = faults;
-        Ok(())
+    /// The faults of requests, of events and of their delivery.
+    pub fn faults(&self) -> &FaultHandle {
+        &self.0.faults
     }
 
     /// What has happened so far.
@@ -333,7 +317,7 @@ impl EventBridge {
             message,
             retryable: true,
         };
-        if self.lock().faults.target_outage.contains(queue) {
+        if self.0.faults.target_lost(queue) {
             return Err(retryable("SERVICE_UNAVAILABLE", "The target is out.".to_owned()));
         }
         let _permit = permits.acquire().await;
@@ -369,8 +353,7 @@ impl EventBridge {
 
 impl State {
     fn put(&mut self, entry: &Entry, now: Duration, wall: Duration) -> Result<String, EntryError> {
-        let fails = self.entry_failures.chance(self.faults.entry_failure);
-        let result = match fails {
+        let result = match self.faults.entry_fails() {
             true => Err(EntryError::new(
                 "InternalFailure",
                 "We encountered an internal error. Please try again.",
@@ -380,17 +363,14 @@ impl State {
         let (id, deliveries) = result.inspect_err(|_| self.counts.refused += 1)?;
         self.counts.accepted += 1;
         self.counts.unmatched += u64::from(deliveries.is_empty());
-        let ms = Duration::from_millis;
-        let (least, most) = (ms(self.faults.delivery_ms_min), ms(self.faults.delivery_ms_max));
         for delivery in deliveries {
-            let (first, second) = (self.waits.between(least, most), self.waits.between(least, most));
-            if self.duplicates.chance(self.faults.duplicate) {
+            if self.faults.event_comes_again() {
                 self.counts.duplicated += 1;
                 self.counts.owed += 1;
-                self.outbox.owe(delivery.clone(), second);
+                self.outbox.owe(delivery.clone(), self.faults.event_delay());
             }
             self.counts.owed += 1;
-            self.outbox.owe(delivery, first);
+            self.outbox.owe(delivery, self.faults.event_delay());
         }
         Ok(id)
     }
@@ -418,5 +398,13 @@ impl Service for EventBridge {
 
     fn protocol(&self) -> &Protocol {
         &self.0.protocol
+    }
+
+    fn resources(&self, call: &Call) -> Vec<String> {
+        let bus = |named: &Value| named["EventBusName"].as_str().unwrap_or("default").to_owned();
+        match call.body["Entries"].as_array() {
+            Some(entries) => entries.iter().map(bus).collect(),
+            None => vec![bus(&call.body)],
+        }
     }
 }

@@ -16,9 +16,9 @@ use super::error::Error;
 use super::member::{Member, NoQuorum};
 use super::state::{Convergence, States, View};
 use crate::aws::wire::{
-    self, Answer, Call, FaultHandle, Faulty, JsonVersion, Protocol, Refusals, RequestIdStyle, Service,
-    Signing,
+    self, Answer, Call, Faulty, JsonVersion, Protocol, Refusals, RequestIdStyle, Service, Signing,
 };
+use crate::fault::{FaultHandle, Service as Kind};
 
 /// Entries of one `UpdateRoutingControlStates`, at most.
 const ENTRIES_MAX: usize = 100;
@@ -88,7 +88,7 @@ impl Endpoint {
     /// A configuration that names what it does not have.
     pub fn new(options: Options) -> Result<Self, super::Invalid> {
         options.configuration.check()?;
-        let name = format!("routing/{}", options.region);
+        let faults = FaultHandle::new(options.seed, Kind::RoutingControl, &options.region);
         let protocol = Protocol {
             json: JsonVersion::V1_0,
             targets: &["ToggleCustomerAPI"],
@@ -113,7 +113,7 @@ impl Endpoint {
                 seed: options.seed,
             },
             member: Arc::new(member),
-            faults: FaultHandle::new(options.seed, &name),
+            faults,
         })))
     }
 
@@ -320,5 +320,13 @@ impl Service for Endpoint {
 
     fn protocol(&self) -> &Protocol {
         &self.0.protocol
+    }
+
+    fn resources(&self, call: &Call) -> Vec<String> {
+        let control = |named: &Value| named["RoutingControlArn"].as_str().map(str::to_owned);
+        match call.body["UpdateRoutingControlStateEntries"].as_array() {
+            Some(entries) => entries.iter().filter_map(control).collect(),
+            None => control(&call.body).into_iter().collect(),
+        }
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::consensus::{Acceptor, Ballot, Learned, Read, Reply, Request, Round, Step};
-use crate::aws::wire::Stream;
+use crate::{Seed, Stream};
 
 /// The longest line that a member reads.
 const LINE_BYTES_MAX: u64 = 1 << 20;
@@ -50,7 +50,7 @@ where
     /// The member `id` of the cluster whose members listen at `peers`, its own place among them included.
     pub(super) fn new(id: u8, peers: Vec<SocketAddr>, timeout: Duration, seed: u64) -> Self {
         let acceptor = Acceptor::default();
-        let jitter = Stream::named(seed, &format!("routing/member/{id}/jitter"));
+        let jitter = Seed(seed).stream(&format!("routing/member/{id}/jitter"));
         Self {
             id,
             peers,

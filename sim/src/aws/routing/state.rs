@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{Configuration, ControlState, RuleKind};
 use super::error::Error;
-use crate::aws::wire::{Stream, human};
+use crate::{Seed, units};
 
 /// No endpoint shows an older state than one that is this old.
 pub const CONVERGENCE_MAX: Duration = Duration::from_secs(15);
@@ -41,10 +41,10 @@ pub struct States {
 #[serde(default)]
 pub struct Convergence {
     /// At least. Default 0.
-    #[serde(with = "human")]
+    #[serde(with = "units::duration")]
     pub min: Duration,
     /// At most, 15 s; drawn evenly for each change and endpoint. Default 10 s, so that the mean is AWS's "about 5 s".
-    #[serde(with = "human")]
+    #[serde(with = "units::duration")]
     pub max: Duration,
 }
 
@@ -60,7 +60,7 @@ impl Default for Convergence {
 impl Convergence {
     /// When this change shows at an endpoint. The same whenever it is asked.
     fn delay(&self, seed: u64, endpoint: &str, version: u64) -> Duration {
-        let mut stream = Stream::named(seed, &format!("routing/{endpoint}/convergence/{version}"));
+        let mut stream = Seed(seed).stream(&format!("routing/{endpoint}/convergence/{version}"));
         stream.between(self.min, self.max).min(CONVERGENCE_MAX)
     }
 }

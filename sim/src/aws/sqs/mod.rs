@@ -11,7 +11,6 @@ pub mod attributes;
 mod deduplication;
 mod entry;
 mod error;
-pub mod fault;
 pub mod message;
 mod order;
 pub mod queue;

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::attributes::{Attributes, RedrivePermission};
 use super::entry::{Receive, Received, Sent};
-use super::fault::{Chance, Delivery, Draws};
 use super::message::Outgoing;
 use super::queue::Queue;
 use super::{Error, Moment};
-use crate::aws::wire::Stream;
+use crate::fault::{FaultHandle, Service};
+use crate::{Seed, Stream};
 
 /// How long a deleted queue's name, or another purge, is refused.
 pub const DELETED_OR_PURGED_WAIT: Duration = Duration::from_secs(60);
@@ -24,36 +24,39 @@ pub struct Queues {
     queues: BTreeMap<String, Queue>,
     deleted: BTreeMap<String, Duration>,
     ids: Stream,
-    draws: Draws,
     next_uid: u64,
     touched: BTreeSet<String>,
-    /// How deliveries may misbehave.
-    pub delivery: Delivery,
+    faults: FaultHandle,
 }
 
 impl Queues {
-    /// None yet. The seed decides message ids and the draws of [`Delivery`].
+    /// None yet. The seed decides message ids and the draws of faults.
     pub fn new(region: impl Into<String>, account: impl Into<String>, seed: u64) -> Self {
         let (region, account) = (region.into(), account.into());
+        let faults = FaultHandle::new(seed, Service::Sqs, &region);
         let place = format!("sqs/{region}/{account}");
-        let mut ids = Stream::named(seed, &format!("{place}/id"));
-        let next_uid = ids.bits();
+        let mut ids = Seed(seed).stream(&format!("{place}/id"));
+        let next_uid = ids.next_u64();
         Self {
             region,
             account,
             queues: BTreeMap::new(),
             deleted: BTreeMap::new(),
             ids,
-            draws: Draws::new(seed, &place),
             next_uid,
             touched: BTreeSet::new(),
-            delivery: Delivery::default(),
+            faults,
         }
     }
 
     /// The ARN of a queue of this name here.
     pub fn arn(&self, name: &str) -> String {
         format!("arn:aws:sqs:{}:{}:{name}", self.region, self.account)
+    }
+
+    /// The faults of requests and of deliveries.
+    pub fn faults(&self) -> &FaultHandle {
+        &self.faults
     }
 
     /// The account whose queues these are.
@@ -307,13 +310,9 @@ impl Queues {
         let target = policy
             .and_then(|p| self.by_arn(&p.dead_letter_target_arn))
             .map(str::to_owned);
-        let mut chance = Chance {
-            delivery: &self.delivery,
-            draws: &mut self.draws,
-            short_poll,
-        };
         let queue = self.queues.get_mut(name).ok_or(Error::QueueDoesNotExist)?;
-        let (received, dead) = queue.receive(ask, target.is_some(), &mut chance, now)?;
+        let waiting = !short_poll;
+        let (received, dead) = queue.receive(ask, target.is_some(), waiting, &self.faults, now)?;
         let source = self.arn(name);
         if let Some(target) = target.filter(|_| !dead.is_empty()) {
             let queue = self.queue_mut(&target)?;

@@ -8,7 +8,8 @@ use super::entry::{Entry, Receive, Received};
 use super::order::Visibility;
 use super::queue::{IN_FLIGHT_MAX, Queue};
 use super::receipt::Receipt;
-use super::{Error, Moment, fault};
+use super::{Error, Moment};
+use crate::fault::FaultHandle;
 
 impl Queue {
     /// Delivers messages. The second list is of those received too often: they have left this queue, if `dead_letters`
@@ -17,7 +18,8 @@ impl Queue {
         &mut self,
         ask: &Receive,
         dead_letters: bool,
-        chance: &mut fault::Chance<'_>,
+        long_poll: bool,
+        faults: &FaultHandle,
         now: Moment,
     ) -> Result<(Vec<Received>, Vec<Entry>), Error> {
         self.advance(now);
@@ -27,7 +29,7 @@ impl Queue {
         if self.in_flight >= IN_FLIGHT_MAX && !self.attributes.fifo {
             return Err(Error::OverLimit);
         }
-        if chance.misses() {
+        if !long_poll && faults.short_poll_misses() {
             return Ok((Vec::new(), Vec::new()));
         }
         let mut delivered = Vec::new();
@@ -44,7 +46,7 @@ impl Queue {
             .map(|p| p.max_receive_count);
         let mut behind = None;
         while delivered.len() < ask.messages_max && self.in_flight < IN_FLIGHT_MAX {
-            let Some(number) = behind.take().or_else(|| self.choose(chance)) else {
+            let Some(number) = behind.take().or_else(|| self.choose(faults)) else {
                 break;
             };
             let Some(entry) = self.entries.get(&number) else {
@@ -60,7 +62,7 @@ impl Queue {
                 behind = next.filter(|_| !delivered.is_empty());
                 continue;
             }
-            delivered.push((number, self.deliver(number, until, chance, now)));
+            delivered.push((number, self.deliver(number, until, faults, now)));
             behind = next;
         }
         if until <= now.elapsed {
@@ -81,23 +83,17 @@ impl Queue {
         ))
     }
 
-    fn choose(&mut self, chance: &mut fault::Chance<'_>) -> Option<u64> {
+    fn choose(&mut self, faults: &FaultHandle) -> Option<u64> {
         let waiting = self.order.len();
         if !self.attributes.fifo && waiting > 1 {
-            let at = chance.out_of_order(waiting);
+            let at = faults.next_message(waiting);
             self.counts.reordered += u64::from(at > 0);
             return self.order.nth(at);
         }
         self.order.nth(0)
     }
 
-    fn deliver(
-        &mut self,
-        number: u64,
-        until: Duration,
-        chance: &mut fault::Chance<'_>,
-        now: Moment,
-    ) -> Received {
+    fn deliver(&mut self, number: u64, until: Duration, faults: &FaultHandle, now: Moment) -> Received {
         self.see(number, Visibility::InFlight, until);
         let delivery = self.next_delivery;
         self.next_delivery += 1;
@@ -111,7 +107,8 @@ impl Queue {
             copy = Some(entry.clone());
         }
         self.counts.received += 1;
-        if let Some(after) = chance.duplicate().filter(|_| !self.attributes.fifo)
+        if !self.attributes.fifo
+            && let Some(after) = faults.message_comes_again()
             && let Some(copy) = copy
         {
             self.counts.duplicated += 1;

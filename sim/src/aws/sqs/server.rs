@@ -12,13 +12,12 @@ use tokio::time::Instant;
 
 use super::api::{self, Failure, Poll};
 use super::entry::Counts;
-use super::fault::Delivery;
 use super::queues::Queues;
 use super::{Error, Moment};
 use crate::aws::wire::{
-    self, Answer, Call, FaultHandle, Faulty, JsonVersion, Protocol, Refusals, RequestIdStyle, Service,
-    Signing,
+    self, Answer, Call, Faulty, JsonVersion, Protocol, Refusals, RequestIdStyle, Service, Signing,
 };
+use crate::fault::FaultHandle;
 
 /// How an SQS endpoint is set up.
 #[derive(Debug, Clone)]
@@ -78,12 +77,13 @@ impl Sqs {
             health: health.clone(),
             seed: options.seed,
         };
+        let queues = Queues::new(options.region, options.account, options.seed);
         Self(Arc::new(Shared {
             protocol,
-            faults: FaultHandle::new(options.seed, &format!("sqs/{}", options.region)),
+            faults: queues.faults().clone(),
             began: OnceLock::new(),
             state: Mutex::new(State {
-                queues: Queues::new(options.region, options.account, options.seed),
+                queues,
                 waiting: BTreeMap::new(),
             }),
         }))
@@ -103,19 +103,9 @@ impl Sqs {
         wire::serve(listener, Arc::new(Faulty::new(self, refusals, faults))).await
     }
 
-    /// The faults of requests.
+    /// The faults of requests and of deliveries.
     pub fn faults(&self) -> &FaultHandle {
         &self.0.faults
-    }
-
-    /// Puts these delivery faults in the place of those that were.
-    ///
-    /// # Errors
-    /// A number outside its range; then nothing changes.
-    pub fn set_delivery(&self, delivery: Delivery) -> Result<(), String> {
-        delivery.check()?;
-        self.lock().queues.delivery = delivery;
-        Ok(())
     }
 
     /// What has happened in a queue so far; none if there is no such queue.
@@ -227,5 +217,13 @@ impl Service for Sqs {
 
     fn protocol(&self) -> &Protocol {
         &self.0.protocol
+    }
+
+    fn resources(&self, call: &Call) -> Vec<String> {
+        let url = call.body["QueueUrl"]
+            .as_str()
+            .and_then(|url| url.rsplit('/').next());
+        let name = url.or_else(|| call.body["QueueName"].as_str());
+        name.map(str::to_owned).into_iter().collect()
     }
 }

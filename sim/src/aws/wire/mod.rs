@@ -14,18 +14,15 @@ mod client;
 mod connection;
 mod error;
 mod fault;
-pub mod human;
 mod serve;
 mod signature;
-mod stream;
 #[cfg(test)]
 mod tests;
 mod time;
 
 pub use client::Peer;
 pub use error::Error;
-pub use fault::{FaultHandle, FaultId, Faulty, Outage, Refusals, RequestFault, Target};
+pub use fault::{Faulty, Refusals};
 pub use serve::{ADMIN_PREFIX, Answer, Call, JsonVersion, Protocol, RequestIdStyle, Service, serve};
 pub use signature::Signing;
-pub use stream::Stream;
 pub use time::{basic_iso8601, imf_fixdate, parse_basic_iso8601};

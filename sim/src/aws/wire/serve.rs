@@ -1,7 +1,8 @@
 //! Serving one AWS JSON service on one listener.
 
 use super::connection::{Cutter, Severable};
-use super::{Error, Signing, Stream, imf_fixdate};
+use super::{Error, Signing, imf_fixdate};
+use crate::{Seed, Stream};
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
@@ -132,6 +133,12 @@ pub trait Service: Send + Sync + 'static {
     /// The protocol, fixed for the service's life.
     fn protocol(&self) -> &Protocol;
 
+    /// The queues, buses or routing controls that a call names, for faults that strike only some.
+    fn resources(&self, call: &Call) -> Vec<String> {
+        let _ = call;
+        Vec::new()
+    }
+
     /// Answers `POST` on a path below [`ADMIN_PREFIX`], unsigned: the simulation's own controls for programs that hold
     /// no handle. `None`, the default, makes such a path look as it does on AWS: not there.
     fn admin(&self, path: &str, body: &[u8]) -> Option<Result<String, Error>> {
@@ -148,7 +155,7 @@ pub async fn serve<S: Service>(listener: TcpListener, service: Arc<S>) -> io::Re
     let protocol = service.protocol();
     let ids = RequestIds {
         style: protocol.request_ids,
-        stream: Mutex::new(Stream::named(protocol.seed, &protocol.request_id_purpose())),
+        stream: Mutex::new(Seed(protocol.seed).stream(&protocol.request_id_purpose())),
     };
     let app = Router::new()
         .fallback(handle::<S>)
@@ -280,7 +287,7 @@ impl RequestIds {
                 const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
                 let mut id = String::with_capacity(52);
                 while id.len() < 52 {
-                    let bits = stream.bits();
+                    let bits = stream.next_u64();
                     id.extend((0..12).map(|n| char::from(ALPHABET[(bits >> (5 * n)) as usize & 31])));
                 }
                 id.truncate(52);

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use std::collections::HashMap;
-use sumzero_sim::aws::dynamodb::faults::{Fault, Target};
+use sumzero_sim::fault::{ServiceFault, Target};
 
 in_both_places!(cluster::one_region =>
     c11_an_expired_key_still_blocks_a_claim_that_compares_no_time,
@@ -89,14 +89,9 @@ async fn c01_a_strongly_consistent_lease_has_one_holder(cluster: Cluster) {
 async fn put_with_a_lost_answer(cluster: &Cluster, nonce: &str) -> Result<(), PutItemError> {
     let client = cluster.client("us-east-1");
     create_table(&client, "keys", false).await;
-    let target = Target {
-        operations: vec!["PutItem".to_owned()],
-        times: Some(1),
-        ..Target::default()
-    };
-    let fault = cluster
-        .handle("us-east-1")
-        .begin_fault(Fault::LoseAnswer { target });
+    let target = Target::operation("PutItem").times(1);
+    let faults = cluster.handle(REGIONS[0]).faults();
+    let lost = faults.begin(ServiceFault::LoseAnswer { target }).expect("valid");
     let put = client
         .put_item()
         .table_name("keys")
@@ -106,7 +101,7 @@ async fn put_with_a_lost_answer(cluster: &Cluster, nonce: &str) -> Result<(), Pu
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
         .send()
         .await;
-    assert_eq!(cluster.handle("us-east-1").fault_bites(fault), 1);
+    assert_eq!(faults.bites(lost), 1);
     put.map(drop).map_err(|error| error.into_service_error())
 }
 

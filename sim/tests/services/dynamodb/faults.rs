@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Put, PutRequest, TransactWriteItem, WriteRequest};
 use std::time::{Duration, Instant};
 use sumzero_sim::aws::dynamodb::config::Span;
-use sumzero_sim::aws::dynamodb::faults::{Failure, Fault, Outage, Target};
+use sumzero_sim::fault::{Failure, Outage, ServiceFault, Target};
 
 in_both_places!(cluster::one_region =>
     a_failure_after_the_effect_makes_a_retried_increment_count_twice,
@@ -38,28 +38,21 @@ async fn things(cluster: &Cluster) -> Client {
     client
 }
 
-fn of(operation: &str, times: Option<u64>) -> Target {
-    Target {
-        operations: vec![operation.to_owned()],
-        times,
-        ..Target::default()
-    }
-}
-
 async fn the_sdk_outlasts_a_passing_failure_and_reports_a_lasting_one(cluster: Cluster) {
     let client = things(&cluster).await;
-    let handle = cluster.handle("us-east-1");
-    let before = Fault::FailBefore {
-        target: of("PutItem", Some(1)),
+    let faults = cluster.handle(REGIONS[0]).faults();
+    let before = ServiceFault::FailBefore {
+        target: Target::operation("PutItem").times(1),
         failure: Failure::Unavailable,
     };
-    let fault = handle.begin_fault(before);
+    let fault = faults.begin(before).expect("valid");
     put(&client, "things", "a", 1).await;
-    assert_eq!(handle.fault_bites(fault), 1);
-    let lasting = handle.begin_fault(Fault::FailBefore {
-        target: of("PutItem", None),
+    assert_eq!(faults.bites(fault), 1);
+    let lasting = ServiceFault::FailBefore {
+        target: Target::operation("PutItem"),
         failure: Failure::Internal,
-    });
+    };
+    let lasting = faults.begin(lasting).expect("valid");
     let refused = client
         .put_item()
         .table_name("things")
@@ -73,8 +66,8 @@ async fn the_sdk_outlasts_a_passing_failure_and_reports_a_lasting_one(cluster: C
             .is_some_and(|error| error.is_internal_server_error()),
         "{refused:?}"
     );
-    assert_eq!(handle.fault_bites(lasting), 3, "the SDK's three attempts");
-    handle.end_all_faults();
+    assert_eq!(faults.bites(lasting), 3, "the SDK's three attempts");
+    faults.end_all();
     assert_eq!(
         get(&client, "things", "b", true).await,
         None,
@@ -85,11 +78,11 @@ async fn the_sdk_outlasts_a_passing_failure_and_reports_a_lasting_one(cluster: C
 async fn a_failure_after_the_effect_makes_a_retried_increment_count_twice(cluster: Cluster) {
     let client = things(&cluster).await;
     put(&client, "things", "sum", 0).await;
-    let after = Fault::FailAfter {
-        target: of("UpdateItem", Some(1)),
+    let after = ServiceFault::FailAfter {
+        target: Target::operation("UpdateItem").times(1),
         failure: Failure::Internal,
     };
-    cluster.handle("us-east-1").begin_fault(after);
+    cluster.handle(REGIONS[0]).faults().begin(after).expect("valid");
     let update = client
         .update_item()
         .table_name("things")
@@ -105,13 +98,11 @@ async fn a_failure_after_the_effect_makes_a_retried_increment_count_twice(cluste
 
 async fn a_hot_key_is_throttled_and_a_batch_only_in_part(cluster: Cluster) {
     let client = things(&cluster).await;
-    let hot = Target {
-        key: Some("hot".to_owned()),
-        ..Target::default()
-    };
-    let fault = cluster
-        .handle("us-east-1")
-        .begin_fault(Fault::Throttle { target: hot });
+    let hot = Target::key("hot");
+    let faults = cluster.handle(REGIONS[0]).faults();
+    let fault = faults
+        .begin(ServiceFault::Throttle { target: hot })
+        .expect("valid");
     put(&client, "things", "cold", 1).await;
     let refused = client
         .put_item()
@@ -173,22 +164,24 @@ async fn a_hot_key_is_throttled_and_a_batch_only_in_part(cluster: Cluster) {
         .map(|reason| reason.code().unwrap_or("-"))
         .collect();
     assert_eq!(codes, ["None", "ProvisionedThroughputExceeded"]);
-    assert!(cluster.handle("us-east-1").fault_bites(fault) >= 5);
+    assert!(faults.bites(fault) >= 5);
 }
 
 async fn slowness_and_outages_show(cluster: Cluster) {
     let client = things(&cluster).await;
-    let handle = cluster.handle("us-east-1");
-    let slow = handle.begin_fault(Fault::Slow {
+    let faults = cluster.handle(REGIONS[0]).faults();
+    let slow = ServiceFault::Slow {
         target: Target::default(),
-        delay: Span::millis(80, 90),
-    });
+        min: Duration::from_millis(80),
+        max: Duration::from_millis(90),
+    };
+    let slow = faults.begin(slow).expect("valid");
     let start = Instant::now();
     put(&client, "things", "a", 1).await;
     assert!(start.elapsed() >= Duration::from_millis(80));
-    handle.end_fault(slow);
+    faults.end(slow);
     for outage in [Outage::Refuse, Outage::Hangup] {
-        let fault = handle.begin_fault(Fault::Unavailable { outage });
+        let fault = faults.begin(ServiceFault::Unavailable { outage }).expect("valid");
         assert!(
             client
                 .get_item()
@@ -199,28 +192,31 @@ async fn slowness_and_outages_show(cluster: Cluster) {
                 .is_err(),
             "{outage:?}"
         );
-        handle.end_fault(fault);
+        faults.end(fault);
     }
-    let silent = handle.begin_fault(Fault::Unavailable {
+    let silent = ServiceFault::Unavailable {
         outage: Outage::Silence,
-    });
+    };
+    let silent = faults.begin(silent).expect("valid");
     let get = client.get_item().table_name("things").key("pk", s("a")).send();
     assert!(
         tokio::time::timeout(Duration::from_millis(200), get)
             .await
             .is_err()
     );
-    handle.end_fault(silent);
+    faults.end(silent);
     assert_eq!(super::suite::get(&client, "things", "a", true).await, Some(1));
 }
 
 async fn a_write_goes_on_when_its_caller_hangs_up(cluster: Cluster) {
     let client = things(&cluster).await;
-    let slow = Fault::Slow {
-        target: of("PutItem", None),
-        delay: Span::millis(150, 150),
+    let slow = ServiceFault::Slow {
+        target: Target::operation("PutItem"),
+        min: Duration::from_millis(150),
+        max: Duration::from_millis(150),
     };
-    let slow = cluster.handle("us-east-1").begin_fault(slow);
+    let faults = cluster.handle(REGIONS[0]).faults();
+    let slow = faults.begin(slow).expect("valid");
     let put = client
         .put_item()
         .table_name("things")
@@ -239,7 +235,7 @@ async fn a_write_goes_on_when_its_caller_hangs_up(cluster: Cluster) {
         Some(1),
         "applied after the caller had gone"
     );
-    cluster.handle("us-east-1").end_fault(slow);
+    faults.end(slow);
 }
 
 async fn whatever_meets_a_running_transaction_is_told_so(cluster: Cluster) {
@@ -313,7 +309,7 @@ async fn faults_are_not_set_over_http_unless_that_is_allowed(cluster: Cluster) {
 
 async fn faults_are_set_over_http_where_that_is_allowed(cluster: Cluster) {
     let client = things(&cluster).await;
-    let out = r#"[{"fault":"unavailable"}]"#;
+    let out = r#"[{"unavailable":{}}]"#;
     assert_eq!(post_faults(&cluster, out).await, (200, "[0]".to_owned()));
     assert!(
         client
@@ -324,7 +320,7 @@ async fn faults_are_set_over_http_where_that_is_allowed(cluster: Cluster) {
             .await
             .is_err()
     );
-    assert_eq!(post_faults(&cluster, r#"[{"fault":"sluggish"}]"#).await.0, 400);
+    assert_eq!(post_faults(&cluster, r#"[{"sluggish":{}}]"#).await.0, 400);
     assert_eq!(post_faults(&cluster, "[]").await, (200, "[]".to_owned()));
     assert_eq!(get(&client, "things", "a", true).await, None);
 }

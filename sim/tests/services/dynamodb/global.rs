@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::{
 };
 use std::time::Duration;
 use sumzero_sim::aws::dynamodb::config::Span;
-use sumzero_sim::aws::dynamodb::faults::Fault;
+use sumzero_sim::fault::ServiceFault;
 use tokio::time::{sleep, timeout};
 
 fn create_in(region: &str) -> ReplicationGroupUpdate {
@@ -156,11 +156,12 @@ async fn a_replica_is_described_filled_and_kept_up(cluster: Cluster) {
 async fn a_paused_replication_catches_up_when_it_resumes(cluster: Cluster) {
     let clients = eventual(&cluster).await;
     cluster.quiescent().await;
-    let pause = Fault::PauseReplication {
+    let pause = ServiceFault::PauseReplication {
         region: None,
         table: Some("things".to_owned()),
     };
-    let pause = cluster.handle(REGIONS[0]).begin_fault(pause);
+    let faults = cluster.handle(REGIONS[0]).faults();
+    let pause = faults.begin(pause).expect("valid");
     for number in 0..10 {
         put(&clients[0], "things", &format!("east-{number}"), number).await;
         put(&clients[1], "things", &format!("mid-{number}"), number).await;
@@ -181,8 +182,8 @@ async fn a_paused_replication_catches_up_when_it_resumes(cluster: Cluster) {
         Some(9),
         "others go on"
     );
-    assert!(cluster.handle(REGIONS[0]).fault_bites(pause) > 0);
-    cluster.handle(REGIONS[0]).end_fault(pause);
+    assert!(faults.bites(pause) > 0);
+    faults.end(pause);
     cluster.quiescent().await;
     for region in &REGIONS[1..] {
         assert_eq!(
@@ -421,11 +422,12 @@ async fn a_region_alone_serves_only_eventually_consistent_reads(cluster: Cluster
     let clients = strong(&cluster).await;
     put(&clients[0], "things", "a", 1).await;
     cluster.quiescent().await;
-    let alone = Fault::PauseReplication {
+    let alone = ServiceFault::PauseReplication {
         region: None,
         table: None,
     };
-    let alone = cluster.handle(REGIONS[0]).begin_fault(alone);
+    let faults = cluster.handle(REGIONS[0]).faults();
+    let alone = faults.begin(alone).expect("valid");
     let write = clients[0]
         .put_item()
         .table_name("things")
@@ -454,7 +456,7 @@ async fn a_region_alone_serves_only_eventually_consistent_reads(cluster: Cluster
         Some(7),
         "the other two go on"
     );
-    cluster.handle(REGIONS[0]).end_fault(alone);
+    faults.end(alone);
     assert_eq!(
         get(&clients[0], "things", "a", true).await,
         Some(7),

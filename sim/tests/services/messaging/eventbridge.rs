@@ -1,6 +1,5 @@
 //! EventBridge through the official SDK with its default retries, delivering over the network to the simulated SQS.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,9 +9,9 @@ use aws_sdk_eventbridge::types::{
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::Value;
 use sumzero_sim::aws::eventbridge::outbox::Backoff;
-use sumzero_sim::aws::eventbridge::{EventBridge, Faults, Options};
+use sumzero_sim::aws::eventbridge::{EventBridge, Options};
 use sumzero_sim::aws::sqs::{self, Sqs};
-use sumzero_sim::aws::wire::{self, Outage, RequestFault};
+use sumzero_sim::fault::{self, Outage, ServiceFault};
 
 use crate::clients::{self, REGION, code};
 use crate::stage::{Stage, Trouble, in_both_places};
@@ -421,19 +420,18 @@ async fn an_outage_of_the_target_delays_and_does_not_lose(endpoints: Endpoints) 
     place
         .rule("r", r#"{"source":["shop"]}"#, target(&arn).build().unwrap())
         .await;
-    let outage = Faults {
-        target_outage: BTreeSet::from(["q".to_owned()]),
-        ..Faults::default()
+    let lost = ServiceFault::LoseTarget {
+        queue: "q".to_owned(),
     };
-    place.events.set_faults(outage).unwrap();
+    let lost = place.events.faults().begin(lost).unwrap();
     place.put(r#"{"n":1}"#).await.unwrap();
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!((place.events.owed(), place.events.counts().delivered), (1, 0));
     assert!(place.events.counts().failed_attempts >= 2);
-    place.events.set_faults(Faults::default()).unwrap();
+    place.events.faults().end(lost);
     assert!(place.take(&url).await.is_some());
     // The same for a fault on the queue's own side.
-    let refuse = RequestFault::Unavailable {
+    let refuse = ServiceFault::Unavailable {
         outage: Outage::Refuse,
     };
     let out = place.sqs.faults().begin(refuse).unwrap();
@@ -486,11 +484,10 @@ async fn what_cannot_be_delivered_becomes_a_dead_letter(endpoints: Endpoints) {
         .build()
         .unwrap();
     place.rule("slow", r#"{"detail":{"to":["slow"]}}"#, to_slow).await;
-    let outage = Faults {
-        target_outage: BTreeSet::from(["slow".to_owned()]),
-        ..Faults::default()
+    let lost = ServiceFault::LoseTarget {
+        queue: "slow".to_owned(),
     };
-    place.events.set_faults(outage).unwrap();
+    place.events.faults().begin(lost).unwrap();
     place.put(r#"{"to":"slow"}"#).await.unwrap();
     let letter = place.take(&dead).await.unwrap();
     let attributes = letter.message_attributes().unwrap();
@@ -508,28 +505,19 @@ async fn delivery_is_at_least_once(endpoints: Endpoints) {
     place
         .rule("r", r#"{"source":["shop"]}"#, target(&arn).build().unwrap())
         .await;
-    place
-        .events
-        .set_faults(Faults {
-            duplicate: 1.0,
-            ..Faults::default()
-        })
-        .unwrap();
+    let twice = ServiceFault::DuplicateEvents { probability: 1.0 };
+    let twice = place.events.faults().begin(twice).unwrap();
     place.put("{}").await.unwrap();
     let (first, second) = (place.take(&url).await.unwrap(), place.take(&url).await.unwrap());
     assert_eq!(first.body(), second.body(), "the same event");
     assert_ne!(first.message_id(), second.message_id(), "two messages");
     // A lost answer of the queue does the same without any fault of EventBridge.
-    place.events.set_faults(Faults::default()).unwrap();
-    let target = wire::Target {
-        operations: vec!["SendMessage".to_owned()],
-        times: Some(3),
-        ..wire::Target::default()
-    };
+    place.events.faults().end(twice);
+    let target = fault::Target::operation("SendMessage").times(3);
     let lost = place
         .sqs
         .faults()
-        .begin(RequestFault::LoseAnswer { target })
+        .begin(ServiceFault::LoseAnswer { target })
         .unwrap();
     for _ in 0..10 {
         place.put("{}").await.unwrap();
@@ -548,13 +536,8 @@ async fn delivery_is_at_least_once(endpoints: Endpoints) {
 
 async fn an_entry_failure_is_not_retried_by_the_sdk(endpoints: Endpoints) {
     let place = endpoints.place();
-    place
-        .events
-        .set_faults(Faults {
-            entry_failure: 1.0,
-            ..Faults::default()
-        })
-        .unwrap();
+    let fail = ServiceFault::FailEntries { probability: 1.0 };
+    place.events.faults().begin(fail).unwrap();
     let put = place
         .buses
         .put_events()
@@ -573,12 +556,11 @@ async fn what_is_owed_outlives_the_server(endpoints: Endpoints) {
     place
         .rule("r", r#"{"source":["shop"]}"#, target(&arn).build().unwrap())
         .await;
-    let late = Faults {
-        delivery_ms_min: 300,
-        delivery_ms_max: 300,
-        ..Faults::default()
+    let late = ServiceFault::DelayEvents {
+        min: Duration::from_millis(300),
+        max: Duration::from_millis(300),
     };
-    place.events.set_faults(late).unwrap();
+    place.events.faults().begin(late).unwrap();
     place.put("{}").await.unwrap();
     place.trouble.lose("eventbridge", Duration::from_secs(1)).await;
     tokio::time::sleep(Duration::from_millis(500)).await;

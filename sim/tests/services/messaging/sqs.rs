@@ -9,9 +9,8 @@ use aws_sdk_sqs::types::{
     DeleteMessageBatchRequestEntry, MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName,
     SendMessageBatchRequestEntry,
 };
-use sumzero_sim::aws::sqs::fault::Delivery;
 use sumzero_sim::aws::sqs::{Options, Sqs};
-use sumzero_sim::aws::wire::{Outage, RequestFault, Target};
+use sumzero_sim::fault::{Outage, ServiceFault, Target};
 use tokio::time::Instant;
 
 use crate::clients::{self, REGION, code};
@@ -28,6 +27,7 @@ in_both_places!(one_region =>
     sends_receives_deletes,
     throttling_and_outages_reach_the_caller_once_retries_are_spent,
     too_much_is_refused,
+    only_the_queue_that_a_fault_names_is_throttled,
     what_was_sent_outlives_the_server,
 );
 
@@ -502,12 +502,8 @@ async fn a_lost_answer_makes_the_sdk_send_twice_and_fifo_absorbs_it(endpoint: En
     let (sqs, client) = (endpoint.sqs, clients::sqs(endpoint.address));
     let plain = queue(&client, "plain", &[]).await;
     let fifo = queue(&client, "safe.fifo", &[]).await;
-    let target = Target {
-        operations: vec!["SendMessage".to_owned()],
-        probability: Some(0.5),
-        ..Target::default()
-    };
-    let lost = sqs.faults().begin(RequestFault::LoseAnswer { target }).unwrap();
+    let target = Target::operation("SendMessage").probability(0.5);
+    let lost = sqs.faults().begin(ServiceFault::LoseAnswer { target }).unwrap();
     let mut answered = 0;
     for n in 0..6 {
         let to_plain = client
@@ -536,7 +532,7 @@ async fn a_lost_answer_makes_the_sdk_send_twice_and_fifo_absorbs_it(endpoint: En
 async fn throttling_and_outages_reach_the_caller_once_retries_are_spent(endpoint: Endpoint) {
     let (sqs, client) = (endpoint.sqs, clients::sqs(endpoint.address));
     let url = queue(&client, "q", &[]).await;
-    let throttle = RequestFault::Throttle {
+    let throttle = ServiceFault::Throttle {
         target: Target::default(),
     };
     let throttle = sqs.faults().begin(throttle).unwrap();
@@ -550,7 +546,7 @@ async fn throttling_and_outages_reach_the_caller_once_retries_are_spent(endpoint
     assert_eq!(code(&refused), "RequestThrottled");
     assert_eq!(sqs.faults().bites(throttle), 3, "three attempts");
     sqs.faults().end(throttle);
-    let refuse = RequestFault::Unavailable {
+    let refuse = ServiceFault::Unavailable {
         outage: Outage::Refuse,
     };
     sqs.faults().begin(refuse).unwrap();
@@ -567,11 +563,11 @@ async fn throttling_and_outages_reach_the_caller_once_retries_are_spent(endpoint
 
 async fn a_standard_queue_may_deliver_twice_and_a_fifo_queue_never_does(endpoint: Endpoint) {
     let (sqs, client) = (endpoint.sqs, clients::sqs(endpoint.address));
-    sqs.set_delivery(Delivery {
-        duplicate: 0.5,
-        ..Delivery::default()
-    })
-    .unwrap();
+    let duplicate = ServiceFault::DuplicateMessages {
+        probability: 0.5,
+        within: Duration::ZERO,
+    };
+    sqs.faults().begin(duplicate).unwrap();
     let plain = queue(&client, "plain", &[]).await;
     let fifo = queue(
         &client,
@@ -648,4 +644,15 @@ async fn what_was_sent_outlives_the_server(endpoint: Endpoint) {
         );
     }
     assert!(seen.contains("in-flight") && seen.contains("waiting"));
+}
+
+async fn only_the_queue_that_a_fault_names_is_throttled(endpoint: Endpoint) {
+    let (sqs, client) = (endpoint.sqs, clients::sqs(endpoint.address));
+    let hot = queue(&client, "hot", &[]).await;
+    let cold = queue(&client, "cold", &[]).await;
+    let target = Target::resource("hot");
+    sqs.faults().begin(ServiceFault::Throttle { target }).unwrap();
+    let send = |url: &str| client.send_message().queue_url(url).message_body("x").send();
+    send(&cold).await.unwrap();
+    assert_eq!(code(&send(&hot).await.unwrap_err()), "RequestThrottled");
 }

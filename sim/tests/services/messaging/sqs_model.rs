@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sumzero_sim::aws::sqs::fault::Delivery;
 use sumzero_sim::aws::sqs::message::Outgoing;
 use sumzero_sim::aws::sqs::queues::Queues;
 use sumzero_sim::aws::sqs::{Moment, Receive};
+use sumzero_sim::fault::ServiceFault;
 
 const START: u64 = 1_790_000_000;
 
@@ -67,7 +67,7 @@ enum Event {
 }
 
 /// Runs the steps, then drains both queues, long enough for every message to become visible again.
-fn history(fifo: bool, delivery: Delivery, max_receives: Option<u32>, steps: &[Step]) -> Vec<Event> {
+fn history(fifo: bool, faults: &[ServiceFault], max_receives: Option<u32>, steps: &[Step]) -> Vec<Event> {
     let (main, dead): (&'static str, &'static str) = if fifo {
         ("main.fifo", "dead.fifo")
     } else {
@@ -79,7 +79,9 @@ fn history(fifo: bool, delivery: Delivery, max_receives: Option<u32>, steps: &[S
         wall: Duration::from_secs(START) + elapsed,
     };
     let mut queues = Queues::new("us-east-1", "000000000000", 7);
-    queues.delivery = delivery;
+    for fault in faults {
+        queues.faults().begin(fault.clone()).unwrap();
+    }
     let mut attributes = BTreeMap::new();
     if fifo {
         attributes.insert("FifoQueue".to_owned(), "true".to_owned());
@@ -257,13 +259,19 @@ fn no_delivery_after_delete(events: &[Event]) -> Result<(), String> {
     Ok(())
 }
 
-fn wild() -> Delivery {
-    Delivery {
-        duplicate: 0.3,
-        duplicate_after_ms_max: 60_000,
-        reorder: 0.7,
-        short_poll_misses: 0.3,
+fn duplicates(probability: f64) -> ServiceFault {
+    ServiceFault::DuplicateMessages {
+        probability,
+        within: Duration::from_secs(60),
     }
+}
+
+fn wild() -> [ServiceFault; 3] {
+    [
+        duplicates(0.3),
+        ServiceFault::ReorderMessages { probability: 0.7 },
+        ServiceFault::MissMessages { probability: 0.3 },
+    ]
 }
 
 proptest! {
@@ -271,20 +279,20 @@ proptest! {
 
     #[test]
     fn standard_never_loses(steps in steps(), max in prop::option::of(1..4_u32)) {
-        let events = history(false, Delivery::default(), max, &steps);
+        let events = history(false, &[], max, &steps);
         prop_assert_eq!(nothing_lost(&events), Ok(()));
         prop_assert_eq!(no_delivery_after_delete(&events), Ok(()));
     }
 
     #[test]
     fn standard_never_loses_whatever_the_delivery_faults(steps in steps(), max in prop::option::of(1..4_u32)) {
-        let events = history(false, wild(), max, &steps);
+        let events = history(false, &wild(), max, &steps);
         prop_assert_eq!(nothing_lost(&events), Ok(()));
     }
 
     #[test]
     fn fifo_never_loses_and_keeps_group_order(steps in steps(), max in prop::option::of(1..4_u32)) {
-        let events = history(true, wild(), max, &steps);
+        let events = history(true, &wild(), max, &steps);
         prop_assert_eq!(nothing_lost(&events), Ok(()));
         prop_assert_eq!(group_order_kept(&events), Ok(()));
         prop_assert_eq!(no_delivery_after_delete(&events), Ok(()));
@@ -308,7 +316,7 @@ fn busy() -> Vec<Step> {
 
 #[test]
 fn a_lost_message_is_noticed() {
-    let mut events = history(false, Delivery::default(), None, &busy());
+    let mut events = history(false, &[], None, &busy());
     assert_eq!(nothing_lost(&events), Ok(()));
     let Event::Received { id: lost, .. } = events
         .iter()
@@ -324,28 +332,17 @@ fn a_lost_message_is_noticed() {
 
 #[test]
 fn disorder_is_noticed() {
-    let reorder = Delivery {
-        reorder: 1.0,
-        ..Delivery::default()
-    };
-    let events = history(false, reorder, None, &busy());
+    let reorder = ServiceFault::ReorderMessages { probability: 1.0 };
+    let events = history(false, &[reorder], None, &busy());
     assert!(
         group_order_kept(&events).is_err(),
         "a reordering standard queue must not pass for FIFO"
     );
-    assert_eq!(
-        group_order_kept(&history(true, Delivery::default(), None, &busy())),
-        Ok(())
-    );
+    assert_eq!(group_order_kept(&history(true, &[], None, &busy())), Ok(()));
 }
 
 #[test]
 fn a_second_delivery_is_noticed() {
-    let duplicate = Delivery {
-        duplicate: 0.5,
-        duplicate_after_ms_max: 60_000,
-        ..Delivery::default()
-    };
-    let events = history(false, duplicate, None, &busy());
+    let events = history(false, &[duplicates(0.5)], None, &busy());
     assert!(no_delivery_after_delete(&events).is_err());
 }

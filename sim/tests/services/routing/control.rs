@@ -7,7 +7,7 @@ use aws_sdk_route53recoverycluster::Client;
 use aws_sdk_route53recoverycluster::types::{RoutingControlState as State, UpdateRoutingControlStateEntry};
 use sumzero_sim::aws::routing::config::{RuleKind, RuleType, SafetyRule};
 use sumzero_sim::aws::routing::{Configuration, Convergence, Endpoint, Options};
-use sumzero_sim::aws::wire::{Outage, RequestFault};
+use sumzero_sim::fault::{Outage, ServiceFault};
 
 use crate::clients::{self, REGION, code};
 use crate::stage::{Stage, Trouble, in_both_places};
@@ -247,7 +247,7 @@ async fn three_of_five_are_enough_and_two_are_not(cluster: Cluster) {
 
 async fn an_endpoint_that_is_out_sends_the_caller_to_the_next(cluster: Cluster) {
     let cluster = cluster.place();
-    let refuse = RequestFault::Unavailable {
+    let refuse = ServiceFault::Unavailable {
         outage: Outage::Refuse,
     };
     cluster.cluster.endpoints[0].faults().begin(refuse).unwrap();

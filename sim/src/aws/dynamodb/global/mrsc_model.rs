@@ -6,13 +6,13 @@
 //! outcome may have happened at any time after it began, or not at all; one that ended in a conflict may not have
 //! happened.
 
-use super::super::super::wire::Stream;
 use super::super::config::{Mrsc, Span};
 use super::super::key::ItemKey;
 use super::link::Sink;
 use super::message::Request;
 use super::mrsc::Acceptors;
 use super::proposer::{Failure, Peers, Proposer, Step};
+use crate::{Seed, Stream};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -147,7 +147,7 @@ fn run(plan: &Plan, amnesia: bool) -> Vec<Event> {
                     Duration::from_millis(from + length),
                 )
             });
-            let draws = Arc::new(Mutex::new(Stream::named(plan.seed, &format!("network/{own}"))));
+            let draws = Arc::new(Mutex::new(Seed(plan.seed).stream(&format!("network/{own}"))));
             let network = Network {
                 own,
                 regions: regions.clone(),
@@ -162,7 +162,7 @@ fn run(plan: &Plan, amnesia: bool) -> Vec<Event> {
                 backoff: Span::millis(1, 60),
                 ..Mrsc::default()
             };
-            let draws = Stream::named(plan.seed, &format!("proposer/{own}"));
+            let draws = Seed(plan.seed).stream(&format!("proposer/{own}"));
             let proposer = Proposer::new(
                 ["a", "b", "c"][own],
                 knobs,

@@ -8,12 +8,12 @@
 //! A write that was outbid half-way is not abandoned: whether it took effect is found out by looking for it in the
 //! history of the value that won, so that a caller is told "conflict" only if nothing happened.
 
-use super::super::super::wire::Stream;
 use super::super::config::{Mrsc, Span};
 use super::super::key::ItemKey;
 use super::link::Sink;
 use super::message::{Reply, Request};
 use super::mrsc::{Accepted, Acceptors, Ballot, HISTORY_LEN, Proposed};
+use crate::Stream;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

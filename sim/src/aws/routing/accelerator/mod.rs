@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::aws::wire::{Stream, human};
+use crate::{Seed, Stream, units};
 use health::Health;
 
 /// A Region's endpoints behind the accelerator.
@@ -55,12 +55,12 @@ pub enum Probe {
 #[serde(default)]
 pub struct HealthCheck {
     /// Between two checks of an endpoint: 10 or 30 s in AWS. Default 10 s.
-    #[serde(with = "human")]
+    #[serde(with = "units::duration")]
     pub interval: Duration,
     /// Checks in a row that it takes to change an endpoint's health, either way: 1 to 10. Default 3.
     pub threshold: u32,
     /// How long one check may take. AWS does not say. Default 5 s.
-    #[serde(with = "human")]
+    #[serde(with = "units::duration")]
     pub timeout: Duration,
     /// What a check does.
     pub probe: Probe,
@@ -101,7 +101,7 @@ pub struct Options {
     #[serde(default)]
     pub cluster: Vec<ControlEndpoint>,
     /// Between two questions to the cluster. Default 5 s.
-    #[serde(default = "poll_default", with = "human")]
+    #[serde(default = "poll_default", with = "units::duration")]
     pub cluster_poll: Duration,
     /// Decides which endpoint of a Region a connection goes to.
     #[serde(default)]
@@ -159,7 +159,7 @@ impl Accelerator {
     /// Every endpoint counts as healthy until its checks say otherwise, and every routing control as On until the cluster
     /// does.
     pub fn new(options: Options) -> Self {
-        let pick = Stream::named(options.seed, "accelerator/pick");
+        let pick = Seed(options.seed).stream("accelerator/pick");
         let health = Health::new(&options);
         Self(Arc::new(Shared {
             options,
