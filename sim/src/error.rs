@@ -1,6 +1,7 @@
 //! What can go wrong with a world, each with the name of the thing and what to do about it.
 
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::fault::Service;
@@ -165,6 +166,34 @@ pub enum Error {
         unfinished: Vec<String>,
         /// When the world was stopped, in true time.
         at: Time,
+    },
+    /// A campaign was to be run in a process with several threads.
+    #[error(
+        "this process has {threads} threads, and a copy of it would have only one of them; run a campaign before any \
+         thread is started, from main and not from a test of the standard harness"
+    )]
+    NotSingleThreaded {
+        /// How many there are.
+        threads: usize,
+    },
+    /// A shard that is none.
+    #[error("{0:?} is not a shard; write it as 2/8, the second of eight")]
+    Shard(String),
+    /// A campaign's journal cannot be used.
+    #[error("the journal {}: {problem}", path.display())]
+    Journal {
+        /// The file.
+        path: PathBuf,
+        /// Why, and what to do.
+        problem: String,
+    },
+    /// A program that was to be checked against itself gave nothing to compare.
+    #[error("`{command}` {problem}")]
+    SelfCheck {
+        /// The command.
+        command: String,
+        /// What is missing, and what to do.
+        problem: String,
     },
     /// The stand-ins for libc's calls are not in this program.
     #[error(

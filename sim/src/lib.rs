@@ -1,6 +1,7 @@
 //! Unmodified tokio services in a seeded, faulty, deterministic world.
 
 pub mod aws;
+pub mod campaign;
 mod error;
 pub mod fault;
 mod kernel;

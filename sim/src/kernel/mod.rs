@@ -22,6 +22,7 @@ mod calls;
 mod clock;
 mod descriptor;
 mod disk;
+mod fork;
 mod machine;
 mod queue;
 mod random;
@@ -34,6 +35,7 @@ pub use violation::{Breach, Violation};
 
 pub(crate) use clock::EPOCH;
 pub(crate) use descriptor::{FileId, Object};
+pub(crate) use fork::fork;
 pub(crate) use machine::{Down, Machine};
 pub(crate) use queue::{Action, Queue};
 pub(crate) use runtime::{Ended, Failure, HostProgram, Process, warm_up};
