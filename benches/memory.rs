@@ -1,4 +1,4 @@
-//! What 15 idle hosts take in memory, over the process without them.
+//! What idle hosts and three Regions of DynamoDB take in memory, over the process without them.
 //!
 //! Measured: the private, anonymous memory of this process and its proportional set size, from Linux's own books
 //! (`/proc/self/smaps_rollup`), before any world and after 60 simulated seconds of one. Not measured: pages that the
@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use sumzero_benches::idle;
+use sumzero_benches::{dynamodb, idle};
+use sumzero_sim::World;
 
 /// A line of the books, in KiB.
 fn kib(field: &str) -> u64 {
@@ -24,8 +25,13 @@ fn main() {
     // The first look reserves what reading takes.
     now();
     let bare = now();
-    for hosts in [15, 100] {
-        let run = idle::world(hosts).run(move |simulation| {
+    let worlds: [(&str, fn() -> World); 3] = [
+        ("15 idle hosts", || idle::world(15)),
+        ("100 idle hosts", || idle::world(100)),
+        ("DynamoDB, 3 Regions, 6 tables", dynamodb::start),
+    ];
+    for (name, world) in worlds {
+        let run = world().run(move |simulation| {
             simulation.run_until(Duration::from_secs(60))?;
             Ok(now())
         });
@@ -33,7 +39,7 @@ fn main() {
         outcome.expect("an idle world runs");
         let mib = |kib: u64| kib as f64 / 1024.0;
         println!(
-            "{hosts:>3} idle hosts: +{:.1} MiB PSS, +{:.1} MiB anonymous (bare process: {:.1} and {:.1} MiB)",
+            "{name}: +{:.1} MiB PSS, +{:.1} MiB anonymous (bare process: {:.1} and {:.1} MiB)",
             mib(full.0.saturating_sub(bare.0)),
             mib(full.1.saturating_sub(bare.1)),
             mib(bare.0),

@@ -18,7 +18,7 @@ use crate::stopwatch::WARM_UP;
 mod postgres;
 
 /// Asked before the watch starts: the connection is made, the statement prepared.
-const ASKED_BEFORE: u64 = 10;
+pub(crate) const ASKED_BEFORE: u64 = 10;
 
 fn world<P, F>(server: Host, client: P) -> World
 where
@@ -31,7 +31,7 @@ where
 }
 
 /// Lets the watch start once the first few are answered.
-async fn ready(asked: u64) {
+pub(crate) async fn ready(asked: u64) {
     if asked == ASKED_BEFORE {
         tokio::time::sleep(WARM_UP).await;
     }

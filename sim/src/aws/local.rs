@@ -231,7 +231,7 @@ impl Local {
     async fn database(&mut self, region: &str) -> Result<(), Error> {
         let (listener, address) = self.listen().await?;
         let engine = aurora::Engine::new(aurora::Options::default());
-        self.serving.spawn(engine.serve(listener));
+        self.serving.spawn(async move { engine.serve(listener).await });
         let url = format!("postgres://postgres@{address}/postgres?sslmode=disable");
         self.set(region, "DATABASE_URL", url);
         Ok(())

@@ -12,7 +12,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sumzero_sim::{Disk, Error, Fault, Host, HostState, Link, TraceHash, World};
+use sumzero_sim::fault::{FaultHandle, Service};
+use sumzero_sim::{Disk, Error, Fault, Host, HostState, Link, Outcome, Plan, PlannedFault, World};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -44,6 +45,7 @@ pub(crate) struct Stage {
     in_world: bool,
     servers: Vec<Server>,
     relays: Vec<(StdListener, SocketAddr, relay::Way)>,
+    services: Vec<(Service, String, FaultHandle)>,
     trouble: Trouble,
 }
 
@@ -67,6 +69,7 @@ impl Stage {
             in_world,
             servers: Vec::new(),
             relays: Vec::new(),
+            services: Vec::new(),
             trouble: Trouble::default(),
         }
     }
@@ -122,6 +125,11 @@ impl Stage {
             .ways
             .push((from.to_owned(), to.to_owned(), way));
         here
+    }
+
+    /// Lets the faults of a world's plan strike a service.
+    pub(crate) fn exposes(&mut self, service: Service, region: &str, faults: &FaultHandle) {
+        self.services.push((service, region.to_owned(), faults.clone()));
     }
 
     /// For the scene to hand to its body.
@@ -228,12 +236,13 @@ fn listening(listener: StdListener) -> TcpListener {
     TcpListener::from_std(listener).expect("a listener")
 }
 
-/// Plays a scene's body in a world that grows from this seed; how its trace hashes.
+/// Plays a scene's body in a world that grows from this seed, with these faults besides those that the body asks for.
 pub(crate) fn in_world<T, F>(
     seed: u64,
+    faults: Vec<PlannedFault>,
     scene: impl FnOnce(&mut Stage) -> T,
     body: impl Fn(T) -> F + Send + Sync + 'static,
-) -> TraceHash
+) -> Result<Outcome, Error>
 where
     T: Clone + Send + Sync + 'static,
     F: Future<Output = ()> + 'static,
@@ -260,6 +269,10 @@ where
             }
         }));
     }
+    for (service, region, handle) in &stage.services {
+        world = world.service(*service, region.clone(), handle);
+    }
+    world = world.plan(Plan { faults });
     let body = Arc::new(body);
     let client = Host::new("client").region("clients").run(move || {
         let (body, cast) = (body.clone(), cast.clone());
@@ -279,10 +292,7 @@ where
         }
         Ok::<_, Error>(())
     });
-    let outcome = played.and_then(|((), outcome)| outcome);
-    outcome
-        .unwrap_or_else(|error| panic!("seed {seed}: {error}"))
-        .trace_hash
+    played.and_then(|((), outcome)| outcome)
 }
 
 /// Plays a scene's body in worlds of one seed: the traces must be the same.
@@ -293,14 +303,14 @@ pub(crate) fn twice_in_a_world<T, F>(
     T: Clone + Send + Sync + 'static,
     F: Future<Output = ()> + 'static,
 {
+    let play = || {
+        let outcome = in_world(1, Vec::new(), &scene, body);
+        outcome.unwrap_or_else(|error| panic!("{error}")).trace_hash
+    };
     // The first world finds things that a process keeps once, an SDK's tables for instance, not yet made; making them
     // there draws hash keys that later worlds do not draw. A campaign forks each world from the same process instead.
-    in_world(1, &scene, body);
-    assert_eq!(
-        in_world(1, &scene, body),
-        in_world(1, &scene, body),
-        "one seed, two traces"
-    );
+    play();
+    assert_eq!(play(), play(), "one seed, two traces");
 }
 
 /// A test on localhost and one in a world for each body, all in one scene.

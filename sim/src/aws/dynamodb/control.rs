@@ -86,6 +86,10 @@ impl Region {
         description["GlobalTableVersion"] = json!("2019.11.21");
         description["MultiRegionConsistency"] = json!(global.mode.name());
         description["Replicas"] = Value::Array(replicas);
+        if let Some(witness) = &global.witness {
+            let witness = json!({"RegionName": witness, "WitnessStatus": "ACTIVE"});
+            description["GlobalTableWitnesses"] = Value::Array(vec![witness]);
+        }
     }
 
     async fn delete_table(self: &Arc<Self>, table: &str, body: Value) -> Result<Value, Error> {

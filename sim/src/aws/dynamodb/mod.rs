@@ -8,7 +8,7 @@
 //! tokens with their ten minutes, transactions that overlap in time, lingering TTL, eventually consistent global tables
 //! (last writer wins per item, lag, coalescing, conflicts counted) and strongly consistent ones (three Regions, two of
 //! which hold every acknowledged write), and the faults of [`ServiceFault`](crate::fault::ServiceFault).
-//! Not modelled: capacity (throttling is a fault, not an account), IAM, encryption, backups, exports, DAX, witnesses,
+//! Not modelled: capacity (throttling is a fault, not an account), IAM, encryption, backups, exports, DAX,
 //! the minutes that table and replica creation take.
 //!
 //! Faults a Region may suffer: those of requests and of replication, and whatever the network does to its two listeners. Its data

@@ -15,7 +15,7 @@ use super::global::mrec::{Change, Replica};
 use super::global::mrsc::Acceptors;
 use super::global::outbox::{Outbox, Parcel};
 use super::global::proposer::{Peers, Proposer};
-use super::global::tables::{Globals, Mode};
+use super::global::tables::{GlobalTable, Globals, Mode};
 use super::key::ItemKey;
 use super::overlap::Overlap;
 use super::request::Request;
@@ -63,7 +63,7 @@ impl Peers for Links {
     fn ask_all(&self, table: &str, request: &message::Request, sink: &Sink) {
         let regions = lock(&self.globals)
             .get(table)
-            .map(|global| global.regions.clone())
+            .map(GlobalTable::members)
             .unwrap_or_default();
         for (tag, region) in regions.iter().filter(|region| **region != self.own).enumerate() {
             if let Some(outbound) = self.outbound.get(region)
@@ -272,8 +272,14 @@ impl Region {
         Ok(self.scratch.get_or_init(|| opened))
     }
 
+    /// The mode of a table that has a replica here and elsewhere.
     pub(super) fn mode(&self, table: &str) -> Option<Mode> {
-        lock(&self.globals).mode(table)
+        let globals = lock(&self.globals);
+        let global = globals.get(table)?;
+        global
+            .regions
+            .contains(&self.config.region)
+            .then_some(global.mode)
     }
 
     pub(super) fn draw_hold(&self) -> Duration {

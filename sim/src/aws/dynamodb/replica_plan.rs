@@ -1,10 +1,8 @@
 //! What AWS refuses of a change to a table's replicas.
-//!
-//! Witnesses are not modelled, and are refused.
 
 use super::super::wire::Error;
 use super::error;
-use super::global::tables::Mode;
+use super::global::tables::{GlobalTable, Mode};
 use super::region::{Region, lock};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -15,18 +13,14 @@ pub(super) struct Plan {
     pub(super) mode: Mode,
     pub(super) create: BTreeSet<String>,
     pub(super) delete: BTreeSet<String>,
+    /// Where the table has its witness afterwards.
+    pub(super) witness: Option<String>,
 }
 
 impl Region {
     /// Checks a change of the replica set against everything AWS refuses.
     pub(super) fn plan(&self, table: &str, body: &Value, description: &Value) -> Result<Plan, Error> {
         let refuse = |message: String| Err(error::validation(message));
-        if body
-            .get("GlobalTableWitnessUpdates")
-            .is_some_and(|value| !value.is_null())
-        {
-            return refuse("GlobalTableWitnessUpdates is not supported: use three replicas".to_owned());
-        }
         let updates = body["ReplicaUpdates"]
             .as_array()
             .map(Vec::as_slice)
@@ -50,7 +44,22 @@ impl Region {
             .as_ref()
             .map(|global| global.regions.clone())
             .unwrap_or_default();
-        for region in create.iter().chain(&delete) {
+        let (witness, unwitness) = match body["GlobalTableWitnessUpdates"].as_array().map(Vec::as_slice) {
+            None | Some([]) => (None, None),
+            Some([update]) => {
+                let of = |action: &str| update[action]["RegionName"].as_str().map(str::to_owned);
+                (of("Create"), of("Delete"))
+            }
+            Some(_) => return refuse("A global table has at most one witness".to_owned()),
+        };
+        let standing = existing.as_ref().and_then(|global| global.witness.clone());
+        if unwitness.is_some() && unwitness != standing {
+            return refuse("The table has no witness in that Region".to_owned());
+        }
+        if let Some(region) = witness.iter().find(|region| create.contains(*region)) {
+            return refuse(format!("'{region}' cannot be both a replica and the witness"));
+        }
+        for region in create.iter().chain(&delete).chain(&witness) {
             if *region == self.config.region {
                 return refuse(
                     "Cannot add, delete, or update the local region through ReplicaUpdates. Use CreateTable, \
@@ -83,34 +92,44 @@ impl Region {
                 ));
             }
         };
-        if mode == Mode::Mrsc {
-            self.plan_strong(table, &create, &delete, existing.is_some(), description)?;
+        let plan = Plan {
+            mode,
+            create,
+            delete,
+            witness: witness.or_else(|| standing.filter(|_| unwitness.is_none())),
+        };
+        match mode {
+            Mode::Mrsc => self.plan_strong(table, &plan, existing.as_ref(), description)?,
+            Mode::Mrec if plan.witness.is_some() => {
+                return refuse("Only multi-Region strong consistency has witnesses".to_owned());
+            }
+            Mode::Mrec => {}
         }
-        Ok(Plan { mode, create, delete })
+        Ok(plan)
     }
 
     fn plan_strong(
         &self,
         table: &str,
-        create: &BTreeSet<String>,
-        delete: &BTreeSet<String>,
-        exists: bool,
+        plan: &Plan,
+        existing: Option<&GlobalTable>,
         description: &Value,
     ) -> Result<(), Error> {
         let refuse = |message: &str| Err(error::validation(message));
-        if exists {
-            return match (create.len(), delete.len()) {
-                (0, 2) => Ok(()),
-                _ => refuse("A global table with multi-Region strong consistency has exactly three replicas"),
-            };
+        const MEMBERS: &str = "A global table with multi-Region strong consistency must have three replicas, or two and \
+                               a witness";
+        let added = plan.create.len() + plan.witness.iter().len();
+        if let Some(existing) = existing {
+            let alone = plan.delete.len() + 1 == existing.regions.len() && added == 0;
+            return if alone { Ok(()) } else { refuse(MEMBERS) };
         }
-        if create.len() != 2 || !delete.is_empty() {
-            return refuse(
-                "A global table with multi-Region strong consistency must have exactly three replicas",
-            );
+        if added != 2 || plan.create.is_empty() || !plan.delete.is_empty() {
+            return refuse(MEMBERS);
         }
-        let in_set =
-            |set: &Vec<String>| set.contains(&self.config.region) && create.iter().all(|r| set.contains(r));
+        let in_set = |set: &Vec<String>| {
+            let mut others = plan.create.iter().chain(&plan.witness);
+            set.contains(&self.config.region) && others.all(|region| set.contains(region))
+        };
         if !self.config.mrsc.region_sets.iter().any(in_set) {
             return refuse(
                 "The Regions of a global table with multi-Region strong consistency must be of one Region set",

@@ -47,9 +47,14 @@ impl Region {
             table: table.to_owned(),
             mode: plan.mode,
             regions,
+            witness: plan.witness.clone(),
         };
         let definition = definition(&description);
         self.create_replicas(&definition, &global, &plan.create).await?;
+        let witness_before = lock(&self.globals)
+            .get(table)
+            .and_then(|global| global.witness.clone());
+        self.tell_witness(&global, witness_before).await?;
         for region in &plan.delete {
             let asked = Asked::DeleteReplica {
                 table: table.to_owned(),
@@ -87,6 +92,26 @@ impl Region {
             }
         }
         Ok(json!({"TableDescription": description}))
+    }
+
+    /// Has the witness, the one that was or the one that will be, know of the table as it will be.
+    async fn tell_witness(&self, global: &GlobalTable, before: Option<String>) -> Result<(), Error> {
+        let Some(witness) = global.witness.as_ref().or(before.as_ref()) else {
+            return Ok(());
+        };
+        let asked = Asked::Members {
+            global: global.clone(),
+        };
+        match self.ask(witness, asked).await {
+            Some(Reply::Done) => Ok(()),
+            _ => {
+                for region in &global.regions {
+                    let table = global.table.clone();
+                    self.ask(region, Asked::DeleteReplica { table }).await;
+                }
+                Err(error::internal())
+            }
+        }
     }
 
     /// All of them, or none.
@@ -158,6 +183,10 @@ impl Region {
         let table = global.table.clone();
         if global.regions.len() < 2 {
             self.forget(&table);
+            return Ok(());
+        }
+        if global.witness.as_ref() == Some(&self.config.region) {
+            lock(&self.globals).set(global);
             return Ok(());
         }
         if global.mode == Mode::Mrsc && self.scratch()?.schema(&table).is_none() {

@@ -171,7 +171,9 @@ impl Region {
                     .filter(|chosen| self.mode(&chosen.key.table).is_some())
                     .try_for_each(|chosen| self.learn(&chosen.key, chosen.accepted, false)),
             ),
-            Request::Prepare { key, .. } | Request::Accept { key, .. } if self.mode(&key.table).is_none() => {
+            Request::Prepare { key, .. } | Request::Accept { key, .. }
+                if lock(&self.globals).get(&key.table).is_none() =>
+            {
                 Reply::Refused {
                     message: format!("'{}' is no global table here", key.table),
                 }

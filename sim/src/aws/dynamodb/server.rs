@@ -38,6 +38,7 @@ impl DynamoDb {
             targets: &["DynamoDB_20120810", "DynamoDBStreams_20120810"],
             signing,
             request_ids: RequestIdStyle::Opaque,
+            checksums: true,
             health: format!("healthy: dynamodb.{}.amazonaws.com ", config.region),
             seed: config.seed,
         };

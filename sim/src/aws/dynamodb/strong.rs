@@ -106,12 +106,10 @@ impl Region {
     /// last time, and refreshes that and whatever is unsettled here.
     pub(super) async fn catch_up(&self, table: &str) -> Result<(), Error> {
         let regions: Vec<String> = match lock(&self.globals).get(table) {
-            Some(global) => global
-                .regions
-                .iter()
-                .filter(|region| **region != self.config.region)
-                .cloned()
-                .collect(),
+            Some(global) => {
+                let members = global.members().into_iter();
+                members.filter(|region| *region != self.config.region).collect()
+            }
             None => return Ok(()),
         };
         let (sink, mut answers) = mpsc::unbounded_channel();

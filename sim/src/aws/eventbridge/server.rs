@@ -124,6 +124,7 @@ impl EventBridge {
             targets: &["AWSEvents"],
             signing,
             request_ids: RequestIdStyle::Uuid,
+            checksums: false,
             health: format!("healthy: events.{region}"),
             seed,
         };

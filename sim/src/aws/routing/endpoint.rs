@@ -94,6 +94,7 @@ impl Endpoint {
             targets: &["ToggleCustomerAPI"],
             signing: options.signing,
             request_ids: RequestIdStyle::Uuid,
+            checksums: false,
             health: format!("healthy: route53-recovery-cluster.{}", options.region),
             seed: options.seed,
         };

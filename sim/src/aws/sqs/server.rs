@@ -74,6 +74,7 @@ impl Sqs {
             targets: &["AmazonSQS"],
             signing: options.signing,
             request_ids: RequestIdStyle::Uuid,
+            checksums: false,
             health: health.clone(),
             seed: options.seed,
         };

@@ -62,6 +62,8 @@ pub struct Protocol {
     pub signing: Signing,
     /// The shape of request ids.
     pub request_ids: RequestIdStyle,
+    /// Whether answers carry `x-amz-crc32`: DynamoDB's do.
+    pub checksums: bool,
     /// The body of `GET /`, which load balancers and waiting scripts poll.
     pub health: String,
     /// Seeds the request ids.
@@ -177,7 +179,16 @@ async fn handle<S: Service>(
     let protocol = service.protocol();
     let (parts, body) = request.into_parts();
     let content_type = protocol.json.content_type();
-    let respond = |status, content_type, body| response(status, content_type, body, ids.next());
+    let respond = |status, content_type, body: String| {
+        let checksum = protocol.checksums.then(|| crc32(body.as_bytes()));
+        let mut response = response(status, content_type, body, ids.next());
+        if let Some(checksum) = checksum {
+            response
+                .headers_mut()
+                .insert("x-amz-crc32", HeaderValue::from(checksum));
+        }
+        response
+    };
     if parts.method == Method::GET && parts.uri.path() == "/" {
         return respond(200, "text/plain", protocol.health.clone());
     }
@@ -274,6 +285,33 @@ fn response(status: u16, content_type: &'static str, body: String, request_id: S
     response
 }
 
+/// CRC-32 as zlib, Ethernet and `x-amz-crc32` have it, four bits at a time.
+fn crc32(bytes: &[u8]) -> u32 {
+    const TABLE: [u32; 16] = {
+        let mut table = [0; 16];
+        let mut index = 0;
+        while index < 16 {
+            let mut crc = index as u32;
+            let mut bit = 0;
+            while bit < 4 {
+                crc = if crc & 1 == 1 {
+                    crc >> 1 ^ 0xedb8_8320
+                } else {
+                    crc >> 1
+                };
+                bit += 1;
+            }
+            table[index] = crc;
+            index += 1;
+        }
+        table
+    };
+    let half = |crc: u32, bits: u32| crc >> 4 ^ TABLE[((crc ^ bits) & 15) as usize];
+    !bytes.iter().fold(!0, |crc, byte| {
+        half(half(crc, u32::from(*byte)), u32::from(*byte >> 4))
+    })
+}
+
 struct RequestIds {
     style: RequestIdStyle,
     stream: Mutex<Stream>,
@@ -295,5 +333,14 @@ impl RequestIds {
             }
             RequestIdStyle::Uuid => stream.uuid(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn checksums_are_those_of_the_standard() {
+        assert_eq!(super::crc32(b"123456789"), 0xcbf4_3926);
+        assert_eq!(super::crc32(b""), 0);
     }
 }

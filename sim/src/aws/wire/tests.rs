@@ -38,6 +38,7 @@ async fn exchange(target: Option<&str>, sign: bool, body: &str) -> String {
         targets: &["Echo_1"],
         signing: Signing::new("echo", "us-east-1"),
         request_ids: RequestIdStyle::Uuid,
+        checksums: false,
         health: "healthy: echo".to_owned(),
         seed: 1,
     };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use sumzero_sim::aws::dynamodb::config::{Lag, Span};
 use sumzero_sim::aws::dynamodb::{Config, DynamoDb, Summary};
+use sumzero_sim::fault::Service;
 
 use crate::clients;
 use crate::stage::{Stage, Trouble};
@@ -64,6 +65,7 @@ impl Cluster {
             };
             turn(&mut config);
             let handle = DynamoDb::new(config).expect("engine");
+            stage.exposes(Service::Dynamodb, name, handle.faults());
             let served = handle.clone();
             stage.serve(&host(name), move |listeners| {
                 let served = served.clone();

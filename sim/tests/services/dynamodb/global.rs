@@ -7,8 +7,10 @@ use crate::stage::{Stage, in_both_places};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::{
-    CreateReplicationGroupMemberAction, DeleteReplicationGroupMemberAction, MultiRegionConsistency, Put,
-    ReplicationGroupUpdate, TimeToLiveSpecification, TransactWriteItem,
+    CreateGlobalTableWitnessGroupMemberAction, CreateReplicationGroupMemberAction,
+    DeleteGlobalTableWitnessGroupMemberAction, DeleteReplicationGroupMemberAction,
+    GlobalTableWitnessGroupUpdate, MultiRegionConsistency, Put, ReplicationGroupUpdate,
+    TimeToLiveSpecification, TransactWriteItem,
 };
 use std::time::Duration;
 use sumzero_sim::aws::dynamodb::config::Span;
@@ -56,6 +58,7 @@ in_both_places!(cluster::three_regions =>
     a_replica_is_described_filled_and_kept_up,
     a_server_that_was_lost_comes_back_with_all_it_had,
     a_strong_table_refuses_transactions_and_expiry,
+    a_witness_votes_and_holds_no_replica,
     a_transaction_and_a_statement_replicate_item_by_item,
     replicas_are_removed,
     strong_reads_see_the_latest_write_of_any_region,
@@ -540,4 +543,80 @@ async fn a_server_that_was_lost_comes_back_with_all_it_had(cluster: Cluster) {
     assert!(cluster.agrees_on("things"));
     assert_eq!(get(&clients[0], "things", "meanwhile", true).await, Some(2));
     assert_eq!(get(&clients[2], "things", "before-the-loss", true).await, Some(1));
+}
+
+async fn a_witness_votes_and_holds_no_replica(cluster: Cluster) {
+    let clients = cluster.clients();
+    create_table(&clients[0], "things", false).await;
+    let witness = CreateGlobalTableWitnessGroupMemberAction::builder().region_name(REGIONS[2]);
+    let witness = GlobalTableWitnessGroupUpdate::builder()
+        .create(witness.build().expect("action"))
+        .build();
+    let update = clients[0]
+        .update_table()
+        .table_name("things")
+        .replica_updates(create_in(REGIONS[1]));
+    let update = update.multi_region_consistency(MultiRegionConsistency::Strong);
+    let refused = update.clone().send().await.expect_err("two are not three");
+    assert_eq!(refused.code(), Some("ValidationException"), "{refused:?}");
+    update
+        .global_table_witness_updates(witness)
+        .send()
+        .await
+        .expect("a replica and a witness");
+
+    let described = clients[1]
+        .describe_table()
+        .table_name("things")
+        .send()
+        .await
+        .expect("describe");
+    let described = described.table.expect("table");
+    assert_eq!(described.replicas().len(), 1);
+    assert_eq!(
+        described.global_table_witnesses()[0].region_name(),
+        Some(REGIONS[2])
+    );
+    let item = clients[2]
+        .get_item()
+        .table_name("things")
+        .key("pk", s("a"))
+        .consistent_read(true);
+    let refused = item.send().await.expect_err("no replica").into_service_error();
+    assert!(refused.is_resource_not_found_exception(), "{refused:?}");
+
+    put(&clients[0], "things", "a", 1).await;
+    assert_eq!(get(&clients[1], "things", "a", true).await, Some(1));
+    cluster.cut_off(REGIONS[1], Duration::from_secs(4)).await;
+    put(&clients[0], "things", "a", 2).await;
+    let alone = clients[1].put_item().table_name("things").item("pk", s("a"));
+    assert!(alone.send().await.is_err(), "one of three is no majority");
+    sleep(Duration::from_secs(15)).await;
+    let settled = get(&clients[1], "things", "a", true).await;
+    assert_eq!(settled, get(&clients[0], "things", "a", true).await);
+    cluster.quiescent().await;
+
+    let delete = DeleteReplicationGroupMemberAction::builder()
+        .region_name(REGIONS[1])
+        .build()
+        .expect("action");
+    let unwitness = DeleteGlobalTableWitnessGroupMemberAction::builder().region_name(REGIONS[2]);
+    let unwitness = GlobalTableWitnessGroupUpdate::builder()
+        .delete(unwitness.build().expect("action"))
+        .build();
+    let update = clients[0].update_table().table_name("things");
+    let update = update.replica_updates(ReplicationGroupUpdate::builder().delete(delete).build());
+    let refused = update
+        .clone()
+        .send()
+        .await
+        .expect_err("a witness cannot stay with one replica");
+    assert_eq!(refused.code(), Some("ValidationException"), "{refused:?}");
+    update
+        .global_table_witness_updates(unwitness)
+        .send()
+        .await
+        .expect("one Region again");
+    put(&clients[0], "things", "b", 3).await;
+    assert_eq!(get(&clients[0], "things", "b", true).await, Some(3));
 }

@@ -4,5 +4,7 @@ mod claims;
 mod cluster;
 mod faults;
 mod global;
+mod histories;
+mod plans;
 mod suite;
 mod wire;

@@ -81,6 +81,8 @@ async fn an_answer_carries_what_the_sdk_reads(cluster: Cluster) {
                 .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()),
         "{id}"
     );
+    // Of the body `{}`.
+    assert_eq!(put.headers["x-amz-crc32"], "2745614147");
     assert!(put.headers["date"].to_str().expect("date").ends_with(" GMT"));
 }
 

@@ -28,6 +28,16 @@ pub(crate) struct GlobalTable {
     pub(crate) mode: Mode,
     /// All Regions with a replica.
     pub(crate) regions: BTreeSet<String>,
+    /// The Region that votes on changes of a strongly consistent table and holds no replica, if there is one.
+    #[serde(default)]
+    pub(crate) witness: Option<String>,
+}
+
+impl GlobalTable {
+    /// All Regions that vote.
+    pub(crate) fn members(&self) -> BTreeSet<String> {
+        self.regions.iter().chain(&self.witness).cloned().collect()
+    }
 }
 
 /// The global tables of one Region. A table that is not listed has no replicas.
@@ -37,10 +47,6 @@ pub(crate) struct Globals(BTreeMap<String, GlobalTable>);
 impl Globals {
     pub(crate) fn get(&self, table: &str) -> Option<&GlobalTable> {
         self.0.get(table)
-    }
-
-    pub(crate) fn mode(&self, table: &str) -> Option<Mode> {
-        self.0.get(table).map(|global| global.mode)
     }
 
     pub(crate) fn set(&mut self, global: GlobalTable) {
