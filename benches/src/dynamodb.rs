@@ -32,7 +32,7 @@ pub enum Request {
 pub fn requests(request: Request, count: u64) -> World {
     regions(&REGIONS[..1]).client(Host::new("client").region("clients").run(move || async move {
         let dynamodb = client(0);
-        create(&dynamodb, "t").await?;
+        create(&dynamodb, "things").await?;
         put(&dynamodb, "0").await?;
         for asked in 0..ASKED_BEFORE + count {
             ready(asked).await;
@@ -41,7 +41,7 @@ pub fn requests(request: Request, count: u64) -> World {
                 Request::Get => {
                     let get = dynamodb
                         .get_item()
-                        .table_name("t")
+                        .table_name("things")
                         .key("id", AttributeValue::S("0".to_owned()));
                     let got = get.consistent_read(true).send().await?;
                     assert!(got.item.is_some());
@@ -56,7 +56,7 @@ pub fn requests(request: Request, count: u64) -> World {
 pub fn start() -> World {
     regions(&REGIONS).client(Host::new("client").region("clients").run(|| async {
         for table in 0..TABLES {
-            create(&client(table % REGIONS.len()), &format!("t{table}")).await?;
+            create(&client(table % REGIONS.len()), &format!("table-{table}")).await?;
         }
         Ok::<_, aws_sdk_dynamodb::Error>(())
     }))
@@ -121,7 +121,7 @@ async fn create(dynamodb: &Client, table: &str) -> Result<(), aws_sdk_dynamodb::
 async fn put(dynamodb: &Client, id: &str) -> Result<(), aws_sdk_dynamodb::Error> {
     let put = dynamodb
         .put_item()
-        .table_name("t")
+        .table_name("things")
         .item("id", AttributeValue::S(id.to_owned()))
         .item("owner", AttributeValue::S("a-client".to_owned()));
     put.condition_expression("attribute_not_exists(id)")
