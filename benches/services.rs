@@ -1,4 +1,4 @@
-//! What one request costs inside a world: `time` is real time for each request, client and server together.
+//! What one request costs inside a world: `time` is CPU time for each request, client and server together.
 
 use std::time::Duration;
 

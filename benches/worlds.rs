@@ -1,7 +1,7 @@
 //! How fast time passes in worlds that are idle or exchange small messages, beside turmoil with the same hosts.
 //!
-//! `thrpt` is simulated seconds a real second where the name ends in `/sumzero` or `/turmoil`; one iteration is one
-//! simulated second. Measured: a world under way. Not measured: set-up and the taking down, but for `start`, where an
+//! `thrpt` is simulated seconds a second of CPU time where the name ends in `/sumzero` or `/turmoil`; one iteration is
+//! one simulated second. Measured: a world under way. Not measured: set-up and the taking down, but for `start`, where an
 //! iteration is a whole world of 15 hosts that lives for no time at all.
 
 use std::hint::black_box;

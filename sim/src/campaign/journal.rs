@@ -1,7 +1,7 @@
 //! The results of a campaign on disk, from which one that was interrupted goes on.
 //!
-//! The first line says which campaign it is; every other is the result of one seed, in the order of the seeds. So the file is the
-//! same byte for byte however many seeds ran at once.
+//! The first line says which campaign it is; every other is the result of one seed, in the order of the seeds. So the
+//! file is the same byte for byte however many seeds ran at once.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};

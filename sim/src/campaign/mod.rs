@@ -103,8 +103,8 @@ impl Campaign {
         Campaign { limits, ..self }
     }
 
-    /// Writes the results to a file, and goes on from those it holds. `title` says what is being run, with all that decides a
-    /// result besides the seed; the journal of another title, shard, first seed or program is refused.
+    /// Writes the results to a file, and goes on from those it holds. `title` says what is being run, with all that
+    /// decides a result besides the seed; the journal of another title, shard, first seed or program is refused.
     pub fn journal(self, path: impl Into<PathBuf>, title: impl Into<String>) -> Campaign {
         Campaign {
             journal: Some((path.into(), title.into())),
@@ -112,8 +112,8 @@ impl Campaign {
         }
     }
 
-    /// Runs the seeds and hands each result to `each`, in the order of the seeds, until there are no more or `each` breaks off.
-    /// Answers how many results were handed over.
+    /// Runs the seeds and hands each result to `each`, in the order of the seeds, until there are no more or `each` breaks
+    /// off. Answers how many results were handed over.
     ///
     /// # Errors
     /// [`Error::NotSingleThreaded`] if this process has another thread; [`Error::Journal`]; the operating system's.

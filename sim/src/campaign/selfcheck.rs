@@ -62,9 +62,9 @@ impl fmt::Display for Divergence {
 
 /// Runs a program twice at the same time, in fresh processes, and compares what they did.
 ///
-/// `command` makes the command that runs one seed, writes the trace as text ([`Sink::Text`](crate::trace::Sink::Text)) to the
-/// file that it is given, and prints `trace-hash: HEX` as its last line. It may end with any exit code, as long as both
-/// runs end with the same.
+/// `command` makes the command that runs one seed, writes the trace as text ([`Sink::Text`](crate::trace::Sink::Text)) to
+/// the file that it is given, and prints `trace-hash: HEX` as its last line. It may end with any exit code, as long as
+/// both runs end with the same.
 ///
 /// # Errors
 /// [`Error::SelfCheck`] if the program prints no hash or writes no trace.

@@ -101,7 +101,7 @@ impl World {
 
     /// Stops the run with [`Error::OverBudget`] once it has taken this much real time. Without this it may run for ever. A
     /// program that never lets go of the thread cannot be stopped, only left behind: its thread then spins until the
-    /// process ends.
+    /// process ends. In a [`campaign`](crate::campaign) that is soon.
     pub fn budget(mut self, real_time: Duration) -> World {
         self.budget = Some(real_time);
         self
