@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// All data is in memory and gone when it stops.
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// The Regions, with commas between
     #[arg(
         long,
@@ -41,7 +41,7 @@ pub struct Arguments {
 }
 
 /// Serves until told to stop.
-pub fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

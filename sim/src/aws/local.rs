@@ -232,7 +232,7 @@ impl Local {
         let (listener, address) = self.listen().await?;
         let engine = aurora::Engine::new(aurora::Options::default());
         self.serving.spawn(async move { engine.serve(listener).await });
-        let url = format!("postgres://postgres@{address}/postgres?sslmode=disable");
+        let url = format!("postgres://postgres@{address}/postgres");
         self.set(region, "DATABASE_URL", url);
         Ok(())
     }
