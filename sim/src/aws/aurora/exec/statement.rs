@@ -10,6 +10,7 @@ use crate::aws::aurora::catalog::{Catalog, Object, Privilege};
 use crate::aws::aurora::error::{Result, code, fail};
 use crate::aws::aurora::lock::Tag;
 use crate::aws::aurora::session::{Answer, Session};
+use crate::aws::aurora::sql::expr::Expr;
 use crate::aws::aurora::sql::plan::{Body, Main, Modify, Needed, Plan, Query, Select, Unit, WaitPolicy};
 use crate::aws::aurora::txn::View;
 use crate::aws::aurora::types::Value;
@@ -281,6 +282,22 @@ pub(in crate::aws::aurora) async fn execute(
     }
     constraint::after_statement(session, events).await?;
     Ok(answer)
+}
+
+/// Evaluates an expression over one row, outside any statement.
+pub(in crate::aws::aurora) fn evaluate(session: &mut Session, e: &Expr, row: &[Value]) -> Result<Value> {
+    let plan = Plan::empty();
+    let view = {
+        let engine = session.engine.clone();
+        let state = engine.state();
+        View {
+            csn: state.clog.csn,
+            xids: session.txn().xids.clone(),
+            cid: session.txn().cid,
+        }
+    };
+    let mut running = Running::new(session, &plan, &[], view);
+    running.with(|ctx| super::eval(ctx, e, &super::Env::of(row)))
 }
 
 fn denied(kind: &str, name: &str) -> Box<crate::aws::aurora::error::Error> {

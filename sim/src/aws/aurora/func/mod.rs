@@ -117,6 +117,26 @@ pub(super) fn find(name: &str) -> Vec<&'static Builtin> {
         .collect()
 }
 
+/// Whether an expression may answer otherwise each time it is asked: what cannot be in an index.
+pub(super) fn volatile(e: &super::sql::expr::Expr) -> bool {
+    const VOLATILE: [&str; 13] = [
+        "clock_timestamp",
+        "currval",
+        "gen_random_uuid",
+        "lastval",
+        "nextval",
+        "pg_advisory_lock",
+        "pg_advisory_xact_lock",
+        "pg_sleep",
+        "random",
+        "set_config",
+        "setval",
+        "timeofday",
+        "txid_current",
+    ];
+    e.any(&|e| matches!(e, super::sql::expr::Expr::Call(f, _) if VOLATILE.contains(&f.name)))
+}
+
 /// Whether PostgreSQL has a function of this name that is missing here: the difference between 0A000 and 42883.
 pub(super) fn known_to_postgres(name: &str) -> bool {
     const MISSING: &[&str] = &[

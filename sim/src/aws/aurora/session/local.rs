@@ -59,7 +59,7 @@ impl Local {
     pub(crate) fn search_path(&self) -> Vec<String> {
         let path = self.settings.borrow().get("search_path").unwrap_or_default();
         let role = self.role();
-        let mut out = vec!["pg_catalog".to_string()];
+        let mut out = vec![format!("pg_temp_{}", self.pid), "pg_catalog".to_string()];
         for item in path.split(',') {
             let item = item.trim();
             let name = match item.strip_prefix('"').and_then(|i| i.strip_suffix('"')) {

@@ -2,8 +2,10 @@
 
 mod block;
 mod ddl;
+mod execute;
 pub(super) mod local;
 pub(super) mod prepared;
+mod setting;
 pub(super) mod settings;
 pub(super) mod signal;
 pub(super) mod transaction;
@@ -271,7 +273,7 @@ impl Session {
         }
         self.start();
         if prepared.is_utility() {
-            let answer = self.utility(&statement, params).await?;
+            let answer = self.utility(&statement).await?;
             self.txn().begun = true;
             self.txn().cid += 1;
             return Ok(answer);
@@ -331,10 +333,17 @@ impl Session {
             }
             state.catalog = Arc::new(catalog);
         }
+        drop(state);
+        self.release_session_locks();
+        let mut state = engine.state();
+        state.backends.remove(&self.pid);
+    }
+
+    fn release_session_locks(&self) {
+        let mut state = self.engine.state();
         for (tag, mode) in self.local.session_locks.borrow_mut().drain(..) {
             state.locks.get_mut().release(self.pid, tag, mode);
         }
-        state.backends.remove(&self.pid);
     }
 
     /// The schema of this session's temporary tables.

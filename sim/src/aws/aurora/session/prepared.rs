@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use sqlparser::ast::Statement;
+use sqlparser::ast;
 
 use super::Session;
 use crate::aws::aurora::catalog::Catalog;
 use crate::aws::aurora::error::Result;
 use crate::aws::aurora::sql::bind::Binder;
+use crate::aws::aurora::sql::command::{Command, TransactionCommand};
+use crate::aws::aurora::sql::parse::Statement;
 use crate::aws::aurora::sql::plan::{Output, Plan};
 use crate::aws::aurora::types::Type;
 
@@ -38,7 +40,11 @@ impl Prepared {
     pub(super) fn ends_failed_block(&self) -> bool {
         matches!(
             self.statement.as_deref(),
-            Some(Statement::Commit { .. } | Statement::Rollback { .. }) | None
+            Some(Statement::Command(Command::Transaction(
+                TransactionCommand::Commit(_)
+                    | TransactionCommand::Rollback(_)
+                    | TransactionCommand::RollbackTo(_)
+            ))) | None
         )
     }
 
@@ -46,7 +52,13 @@ impl Prepared {
     pub(super) fn is_utility(&self) -> bool {
         !matches!(
             self.statement.as_deref(),
-            Some(Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_))
+            Some(Statement::Sql(s)) if matches!(
+                **s,
+                ast::Statement::Query(_)
+                    | ast::Statement::Insert(_)
+                    | ast::Statement::Update(_)
+                    | ast::Statement::Delete(_)
+            )
         )
     }
 }
@@ -70,8 +82,8 @@ impl Session {
         {
             return Ok(plan.clone());
         }
-        let Some(statement) = &prepared.statement else {
-            return crate::aws::aurora::error::unsupported("planning an empty statement");
+        let Some(Statement::Sql(statement)) = prepared.statement.as_deref() else {
+            return crate::aws::aurora::error::unsupported("planning a statement without rows");
         };
         let plan = self.with_settings(|s| Binder::new(&catalog, s, &prepared.params).plan(statement))?;
         let plan = Arc::new(plan);

@@ -227,6 +227,15 @@ impl Settings {
         Ok(())
     }
 
+    /// SET TO DEFAULT, which SET LOCAL can say too.
+    pub(crate) fn set_default(&mut self, name: &str, local: bool) -> Result<()> {
+        let default = DEFAULTS.iter().find(|(n, _)| *n == name);
+        match default {
+            Some((_, value)) if local => self.set(name, value, true),
+            _ => self.reset(name),
+        }
+    }
+
     /// RESET.
     pub(crate) fn reset(&mut self, name: &str) -> Result<()> {
         let name = name.to_lowercase();

@@ -3,12 +3,14 @@
 //! `FOR NO KEY UPDATE`, `FOR KEY SHARE` and lists after `OF` are rewritten, token by token, into `FOR UPDATE OF` with a
 //! marker as first name; [`lock_clause`] reads the marker back.
 
-use sqlparser::ast::{LockClause, LockType, Statement};
+use sqlparser::ast::{self, LockClause, LockType};
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, Tokenizer, Word};
 
+pub(crate) use super::command::Statement;
+use super::command::{at_end, command};
 use crate::aws::aurora::error::{Error, Result, code};
 use crate::aws::aurora::storage::RowLock;
 
@@ -24,7 +26,7 @@ pub(crate) struct Parsed {
     pub statement: Statement,
 }
 
-fn syntax_error(e: &ParserError) -> Box<Error> {
+pub(super) fn syntax_error(e: &ParserError) -> Box<Error> {
     match e {
         ParserError::RecursionLimitExceeded => {
             Error::new(code::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
@@ -48,15 +50,52 @@ pub(crate) fn parse(sql: &str) -> Result<Vec<Parsed>> {
         .tokenize()
         .map_err(|e| Error::new(code::SYNTAX_ERROR, format!("syntax error: {e}")))?;
     let tokens = rewrite_locks(tokens);
-    let statements = Parser::new(&dialect)
+    let mut parser = Parser::new(&dialect)
         .with_recursion_limit(RECURSION_LIMIT)
-        .with_tokens(tokens)
-        .parse_statements()
-        .map_err(|e| syntax_error(&e))?;
-    Ok(statements
-        .into_iter()
-        .map(|statement| Parsed { statement })
-        .collect())
+        .with_tokens(tokens);
+    let mut out = Vec::new();
+    loop {
+        while parser.consume_token(&Token::SemiColon) {}
+        if matches!(parser.peek_token_ref().token, Token::EOF) {
+            return Ok(out);
+        }
+        let statement = statement(&mut parser)?;
+        if !at_end(&parser) {
+            parser.expected_ref::<()>("end of statement", parser.peek_token_ref())?;
+        }
+        out.push(Parsed { statement });
+    }
+}
+
+/// The next statement.
+pub(super) fn statement(parser: &mut Parser<'_>) -> Result<Statement> {
+    const ROWS: [Keyword; 6] = [
+        Keyword::SELECT,
+        Keyword::INSERT,
+        Keyword::UPDATE,
+        Keyword::DELETE,
+        Keyword::WITH,
+        Keyword::VALUES,
+    ];
+    if parser.peek_one_of_keywords(&ROWS).is_none()
+        && let Some(command) = command(parser)?
+    {
+        return Ok(Statement::Command(command));
+    }
+    Ok(Statement::Sql(Box::new(parser.parse_statement()?)))
+}
+
+/// An expression on its own: what the catalog keeps as text.
+pub(crate) fn expression(text: &str) -> Result<ast::Expr> {
+    let dialect = PostgreSqlDialect {};
+    let mut parser = Parser::new(&dialect)
+        .with_recursion_limit(RECURSION_LIMIT)
+        .try_with_sql(text)?;
+    let expr = parser.parse_expr()?;
+    if !at_end(&parser) {
+        parser.expected_ref::<()>("end of expression", parser.peek_token_ref())?;
+    }
+    Ok(expr)
 }
 
 fn word(token: &Token, wanted: &str) -> bool {
@@ -185,4 +224,39 @@ pub(crate) fn lock_clause(clause: &LockClause) -> (RowLock, Vec<String>) {
     };
     names.remove(0);
     (strength, names)
+}
+
+/// What a marker carries: text that the parser has no place for, put aside in an identifier.
+pub(crate) fn marked(ident: &str) -> Option<&str> {
+    ident.strip_prefix(MARKER)
+}
+
+/// The options of an identity column's sequence.
+pub(crate) fn sequence_options(text: &str) -> Result<Vec<super::command::SequenceOption>> {
+    let dialect = PostgreSqlDialect {};
+    let mut parser = Parser::new(&dialect).try_with_sql(text)?;
+    let options = super::command::options(&mut parser)?;
+    if !at_end(&parser) {
+        parser.expected_ref::<()>("a sequence option", parser.peek_token_ref())?;
+    }
+    Ok(options)
+}
+
+/// Text with one identifier replaced wherever it stands for a column.
+pub(crate) fn rename_identifier(text: &str, old: &str, new: &str) -> String {
+    let dialect = PostgreSqlDialect {};
+    let Ok(tokens) = Tokenizer::new(&dialect, text).tokenize() else {
+        return text.to_string();
+    };
+    let mut out = String::new();
+    for (at, token) in tokens.iter().enumerate() {
+        let hit = matches!(token, Token::Word(w) if w.value == old || w.quote_style.is_none() && w.value.to_lowercase() == old);
+        let call = matches!(tokens.get(solid(&tokens, at + 1)), Some(Token::LParen));
+        if hit && !call {
+            out.push_str(&crate::aws::aurora::types::quote_ident(new));
+        } else {
+            out.push_str(&token.to_string());
+        }
+    }
+    out
 }

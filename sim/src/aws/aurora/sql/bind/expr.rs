@@ -257,7 +257,7 @@ impl Binder<'_> {
     }
 
     /// Gives a bare literal or untyped parameter the type text.
-    pub(super) fn settle(&mut self, typed: Typed) -> Result<Typed> {
+    pub(crate) fn settle(&mut self, typed: Typed) -> Result<Typed> {
         match typed.ty {
             Type::Unknown => self.coerce(typed, Type::Text, -1, CastContext::Implicit),
             Type::UnknownArray => fail(

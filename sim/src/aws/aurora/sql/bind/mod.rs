@@ -19,6 +19,7 @@ use std::sync::Arc;
 use sqlparser::ast;
 
 pub(crate) use scope::{Rel, Scope, ScopeColumn, Typed};
+pub(crate) use select::output_name;
 pub(crate) use types::{column_type, data_type, named};
 
 use super::expr::Expr;
@@ -224,6 +225,16 @@ impl<'a> Binder<'a> {
             );
         }
         Ok(bound)
+    }
+
+    /// Binds a policy's condition only to see that it can be.
+    pub(crate) fn policy_expr(&mut self, table: &Table, e: &ast::Expr) -> Result<()> {
+        let mut scope = Scope::new("policy expressions");
+        scope.push(Rel::of_table(&Arc::new(table.clone()), &table.name, 0));
+        self.scopes.push(scope);
+        let bound = self.boolean(e, "POLICY");
+        self.scopes.pop();
+        bound.map(|_| ())
     }
 
     /// Binds an expression that reads no row.

@@ -943,7 +943,7 @@ fn ordinal(e: &ast::Expr, count: usize) -> Result<Option<usize>> {
     }
 }
 
-fn output_name(e: &ast::Expr) -> String {
+pub(crate) fn output_name(e: &ast::Expr) -> String {
     match e {
         ast::Expr::Identifier(i) => fold(i),
         ast::Expr::CompoundIdentifier(parts) => parts.last().map(fold).unwrap_or_default(),
