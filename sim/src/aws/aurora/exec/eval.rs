@@ -93,7 +93,10 @@ pub(crate) fn eval(ctx: &Ctx<'_>, e: &Expr, env: &Env<'_>) -> Result<Value> {
             }
             if to.is_string() && matches!(from, Type::Regclass | Type::Regtype) {
                 let db = ctx.db()?;
-                return Ok(system::reg_name(db.catalog, &value, *from).map_or(Value::Null, Value::text));
+                return Ok(
+                    system::reg_name(db.catalog, &db.local.search_path(), &value, *from)
+                        .map_or(Value::Null, Value::text),
+                );
             }
             cast(value, *from, *to, *typmod, *context, ctx.now)?
         }

@@ -1,12 +1,15 @@
 //! Functions and operators by name. To add one, add a row to the table of its family.
 
+mod advisory;
 mod array;
+mod catalog;
 mod datetime;
 pub(super) use datetime::add_interval;
 pub(super) use json::to_json;
 mod json;
 mod math;
 mod regex;
+mod sequence;
 mod string;
 mod system;
 pub(super) use system::os_random;
@@ -105,7 +108,10 @@ const FAMILIES: &[&[Builtin]] = &[
     json::TABLE,
     array::TABLE,
     system::TABLE,
-    system::CATALOG,
+    system::SERVER,
+    catalog::TABLE,
+    sequence::TABLE,
+    advisory::TABLE,
 ];
 
 /// All overloads of a name.

@@ -104,7 +104,7 @@ impl Session {
         self.need_block(command)?;
         let txn = self.txn();
         Ok(Some(vec![
-            TransactionMode::Isolation(txn.isolation),
+            TransactionMode::Isolation(txn.isolation, txn.isolation.words()),
             TransactionMode::ReadOnly(txn.read_only),
         ]))
     }
@@ -173,7 +173,7 @@ impl Session {
                     }
                     txn.read_only = read_only;
                 }
-                TransactionMode::Isolation(level) => {
+                TransactionMode::Isolation(level, words) => {
                     let level = *level;
                     if replica && level == Isolation::Serializable {
                         return fail(
@@ -189,6 +189,7 @@ impl Session {
                         );
                     }
                     txn.isolation = level;
+                    self.local.isolation.set(words);
                 }
                 // Nobody waits for a safe snapshot here: the mode changes what a transaction costs, not what it sees.
                 TransactionMode::Deferrable(_) => {}

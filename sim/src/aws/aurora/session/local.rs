@@ -34,6 +34,8 @@ pub(crate) struct Local {
     pub session_locks: RefCell<Vec<(Tag, Mode)>>,
     /// The transaction's id, once it has one.
     pub xid: Cell<Option<Xid>>,
+    /// The isolation level of the transaction, in the words that asked for it.
+    pub isolation: Cell<&'static str>,
     /// Notices to send.
     pub notices: RefCell<Vec<Error>>,
 }

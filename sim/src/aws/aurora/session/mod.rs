@@ -102,6 +102,7 @@ impl Session {
             transaction_locks: Default::default(),
             session_locks: Default::default(),
             xid: Default::default(),
+            isolation: std::cell::Cell::new(Isolation::ReadCommitted.words()),
             notices: Default::default(),
         };
         Session {
@@ -157,6 +158,7 @@ impl Session {
         self.local.transaction_start = self.local.statement_start;
         self.local.settings.borrow_mut().depth = Some(0);
         let read_only = read_only || self.engine.state().read_only;
+        self.local.isolation.set(isolation.words());
         self.txn = Some(Transaction::new(isolation, read_only));
     }
 

@@ -41,7 +41,7 @@ impl Session {
             Setting::Characteristics(modes) => {
                 for mode in modes {
                     let (name, value) = match mode {
-                        TransactionMode::Isolation(level) => ("default_transaction_isolation", level.words()),
+                        TransactionMode::Isolation(_, words) => ("default_transaction_isolation", *words),
                         TransactionMode::ReadOnly(on) => ("default_transaction_read_only", on_off(*on)),
                         TransactionMode::Deferrable(on) => ("default_transaction_deferrable", on_off(*on)),
                     };
@@ -81,9 +81,9 @@ impl Session {
 
     fn setting_value(&mut self, name: &str) -> Result<String> {
         let txn = self.txn();
-        let (isolation, read_only) = (txn.isolation.words(), txn.read_only);
+        let read_only = txn.read_only;
         let value = match name {
-            "transaction_isolation" => Some(isolation.to_string()),
+            "transaction_isolation" => Some(self.local.isolation.get().to_string()),
             "transaction_read_only" => Some(on_off(read_only).to_string()),
             "is_superuser" => Some(on_off(self.catalog().is_superuser(&self.local.role())).to_string()),
             "session_authorization" => Some(self.local.session_user()),
@@ -138,9 +138,9 @@ impl Session {
                 self.local.settings.borrow_mut().set("role", "none", local)?;
             }
             "transaction_isolation" => {
-                let level = super::transaction::Isolation::from_words(&text.to_lowercase());
-                self.local.settings.borrow_mut().set(name, text, true)?;
-                return self.set_modes(&[TransactionMode::Isolation(level)]);
+                let words = super::settings::isolation_words(name, text)?;
+                let level = super::transaction::Isolation::from_words(words);
+                return self.set_modes(&[TransactionMode::Isolation(level, words)]);
             }
             "transaction_read_only" => {
                 let on = matches!(text.as_str(), "on" | "true" | "yes" | "1");

@@ -1,6 +1,6 @@
 //! Run-time settings: SET, SET LOCAL, RESET, and their undoing at the end of a transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::aws::aurora::error::{Error, Result, code, fail, unsupported};
@@ -80,6 +80,8 @@ pub(crate) struct Settings {
     session: BTreeMap<String, String>,
     local: BTreeMap<String, String>,
     undo: Vec<Undo>,
+    /// Names with a dot that were ever set: without a value they are empty, no longer unknown.
+    placeholders: BTreeSet<String>,
     /// Savepoint depth of changes being made; None outside a transaction.
     pub depth: Option<usize>,
 }
@@ -109,6 +111,42 @@ pub(crate) fn duration(name: &str, value: &str) -> Result<Duration> {
     Ok(Duration::from_micros((millis * 1000.0) as u64))
 }
 
+/// An isolation level by name.
+pub(crate) fn isolation_words(name: &str, value: &str) -> Result<&'static str> {
+    let levels = [
+        "read committed",
+        "read uncommitted",
+        "repeatable read",
+        "serializable",
+    ];
+    match levels.into_iter().find(|level| value.eq_ignore_ascii_case(level)) {
+        Some(level) => Ok(level),
+        None => fail(
+            code::INVALID_PARAMETER_VALUE,
+            format!("invalid value for parameter \"{name}\": \"{value}\""),
+        ),
+    }
+}
+
+/// A duration as SHOW says it: in the largest unit that needs no fraction.
+fn shown(d: Duration) -> String {
+    let ms = d.as_millis();
+    let units = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "min"),
+        (1000, "s"),
+        (1, "ms"),
+    ];
+    match units
+        .into_iter()
+        .find(|(unit, _)| ms > 0 && ms.is_multiple_of(*unit))
+    {
+        Some((unit, word)) => format!("{}{word}", ms / unit),
+        None => "0".into(),
+    }
+}
+
 impl Settings {
     /// The value of a setting.
     pub(crate) fn get(&self, name: &str) -> Option<String> {
@@ -122,6 +160,7 @@ impl Settings {
                     .find(|(n, _)| *n == name)
                     .map(|(_, v)| (*v).to_string())
             })
+            .or_else(|| self.placeholders.contains(name).then(String::new))
     }
 
     /// A timeout; zero is none.
@@ -186,16 +225,9 @@ impl Settings {
             }
             "intervalstyle" if value != "postgres" => unsupported(format_args!("IntervalStyle \"{value}\"")),
             "default_transaction_isolation" | "transaction_isolation" => {
-                let level = value.to_lowercase();
-                match level.as_str() {
-                    "read committed" | "read uncommitted" | "repeatable read" | "serializable" => Ok(level),
-                    _ => fail(
-                        code::INVALID_PARAMETER_VALUE,
-                        format!("invalid value for parameter \"{name}\": \"{value}\""),
-                    ),
-                }
+                isolation_words(name, value).map(str::to_string)
             }
-            _ if TIMES.contains(&name) => duration(name, value).map(|_| value.to_string()),
+            _ if TIMES.contains(&name) => duration(name, value).map(shown),
             _ if DEFAULTS
                 .iter()
                 .any(|(n, v)| *n == name && matches!(*v, "on" | "off")) =>
@@ -218,6 +250,9 @@ impl Settings {
         let name = name.to_lowercase();
         let value = Self::normalise(&name, value)?;
         self.remember(&name);
+        if name.contains('.') {
+            self.placeholders.insert(name.clone());
+        }
         if local {
             self.local.insert(name, value);
         } else {

@@ -5,3 +5,4 @@ pub(super) mod command;
 pub(super) mod expr;
 pub(super) mod parse;
 pub(super) mod plan;
+pub(super) mod rewrite;

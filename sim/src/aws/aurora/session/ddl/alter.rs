@@ -431,8 +431,8 @@ impl Session {
             }
             AlterColumnOperation::AddGenerated {
                 generated_as,
-                sequence_options: None,
-            } => {
+                sequence_options,
+            } if sequence_options.as_ref().is_none_or(Vec::is_empty) => {
                 if !column.not_null || column.default.is_some() || column.identity.is_some() {
                     return fail(
                         code::NOT_IN_PREREQUISITE_STATE,

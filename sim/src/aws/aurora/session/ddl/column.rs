@@ -10,6 +10,7 @@ use crate::aws::aurora::sql::bind::{Binder, column_type, fold};
 use crate::aws::aurora::sql::command::SequenceOption;
 use crate::aws::aurora::sql::expr::Expr;
 use crate::aws::aurora::sql::parse;
+use crate::aws::aurora::sql::rewrite;
 use crate::aws::aurora::types::{CastContext, Type, Value};
 
 /// A column and what its definition asks for besides.
@@ -87,11 +88,11 @@ impl Session {
                 ColumnOption::Null => nullable = true,
                 ColumnOption::NotNull => column.not_null = true,
                 ColumnOption::Default(ast::Expr::Identifier(marker))
-                    if parse::marked(&marker.value).is_some() =>
+                    if rewrite::marked(&marker.value).is_some() =>
                 {
                     // The options of an identity, put aside by the parser.
                     sequence = Some(parse::sequence_options(
-                        parse::marked(&marker.value).unwrap_or_default(),
+                        rewrite::marked(&marker.value).unwrap_or_default(),
                     )?);
                 }
                 ColumnOption::Default(e) => {
@@ -107,9 +108,9 @@ impl Session {
                 ColumnOption::Generated {
                     generated_as,
                     generation_expr: None,
-                    sequence_options: None,
+                    sequence_options,
                     ..
-                } => {
+                } if sequence_options.as_ref().is_none_or(Vec::is_empty) => {
                     if column.default.is_some() || serial {
                         return fail(
                             code::SYNTAX_ERROR,

@@ -332,6 +332,7 @@ impl<'a> Binder<'a> {
         // A cast of a constant is done once, unless it could change with the session.
         if let Expr::Const(v) = &typed.expr
             && !ty.is_oid()
+            && !typed.ty.is_oid()
             && ty.elem().is_none()
         {
             let value =

@@ -6,11 +6,15 @@ use std::sync::Arc;
 use sqlparser::ast::{self, SetExpr};
 
 use super::super::expr::Expr;
+use super::super::parse;
 use super::super::plan::{
     Body, Conflict, ConflictUpdate, Delete, Distinct, Insert, Modify, NULL, Node, Query, Select, Update,
 };
+use super::super::rewrite::{Inference, inference, overriding};
 use super::{Binder, Rel, Scope, Typed, access, conjuncts, fold, qualified, resolve};
-use crate::aws::aurora::catalog::{Identity, Object, PolicyCommand, Privilege, Table};
+use crate::aws::aurora::catalog::{
+    Identity, IndexDef, KeyPart, Object, Oid, PolicyCommand, Privilege, Table,
+};
 use crate::aws::aurora::error::{Error, Result, code, fail, unsupported};
 use crate::aws::aurora::lock::Mode;
 use crate::aws::aurora::types::{CastContext, Type};
@@ -59,7 +63,15 @@ impl Binder<'_> {
             .table_alias
             .as_ref()
             .map_or_else(|| table.name.clone(), |a| fold(&a.alias));
-        let targets = self.insert_columns(&table, &i.columns)?;
+        let mut columns = i.columns.clone();
+        let said = columns
+            .last()
+            .and_then(|c| c.0.last()?.as_ident())
+            .and_then(|c| overriding(&c.value));
+        if said.is_some() {
+            columns.pop();
+        }
+        let targets = self.insert_columns(&table, &columns)?;
         self.writes = Some("INSERT");
         self.lock_relation(table.oid, Mode::RowExclusive);
         let named = targets.iter().map(|c| table.columns[*c].name.clone()).collect();
@@ -68,9 +80,9 @@ impl Binder<'_> {
             .iter()
             .map(|c| (table.columns[*c].ty, table.columns[*c].typmod))
             .collect();
-        let (overriding_user, source) = match &i.source {
-            None => (false, None),
-            Some(q) => (false, Some(self.query(q, Some(&expected))?)),
+        let source = match &i.source {
+            None => None,
+            Some(q) => Some(self.query(q, Some(&expected))?),
         };
         let source = source.unwrap_or(Query {
             body: Body::Values(vec![Vec::new()]),
@@ -86,13 +98,13 @@ impl Binder<'_> {
                 "INSERT has more expressions than target columns",
             );
         }
-        if given < targets.len() && !i.columns.is_empty() {
+        if given < targets.len() && !columns.is_empty() {
             return fail(
                 code::SYNTAX_ERROR,
                 "INSERT has more target columns than expressions",
             );
         }
-        let (source, values) = self.insert_values(&table, source, &targets[..given], overriding_user)?;
+        let (source, values) = self.insert_values(&table, source, &targets[..given], said)?;
         let conflict = match &i.on {
             None => None,
             Some(ast::OnInsert::OnConflict(c)) => Some(self.conflict(&table, &alias, c)?),
@@ -152,7 +164,7 @@ impl Binder<'_> {
         table: &Arc<Table>,
         mut source: Query,
         targets: &[usize],
-        overriding: bool,
+        overriding: Option<bool>,
     ) -> Result<(Query, Vec<Expr>)> {
         let mut defaulted = vec![false; targets.len()];
         if let Body::Values(rows) = &mut source.body {
@@ -173,9 +185,10 @@ impl Binder<'_> {
                 continue;
             }
             let place = targets.iter().position(|t| *t == at);
-            let from_source = place.filter(|p| !defaulted[*p]);
-            if from_source.is_some() && !overriding {
-                if column.identity == Some(Identity::Always) {
+            let ignored = overriding == Some(false) && column.identity.is_some();
+            let from_source = place.filter(|p| !defaulted[*p] && !ignored);
+            if from_source.is_some() {
+                if column.identity == Some(Identity::Always) && overriding.is_none() {
                     return Err(Error::new(
                         code::GENERATED_ALWAYS,
                         format!(
@@ -244,36 +257,7 @@ impl Binder<'_> {
                     }
                 }
             }
-            Some(ast::ConflictTarget::Columns(names)) => {
-                let mut columns = Vec::new();
-                for name in names {
-                    let name = fold(name);
-                    columns.push(table.column(&name).ok_or_else(|| {
-                        Error::new(
-                            code::UNDEFINED_COLUMN,
-                            format!("column \"{name}\" does not exist"),
-                        )
-                    })?);
-                }
-                columns.sort_unstable();
-                columns.dedup();
-                let fits = |i: &&crate::aws::aurora::catalog::IndexDef| {
-                    i.unique
-                        && i.predicate.is_none()
-                        && i.columns().is_some_and(|mut have| {
-                            have.sort_unstable();
-                            have == columns
-                        })
-                };
-                let found: Vec<_> = table.indexes.iter().filter(fits).map(|i| i.oid).collect();
-                if found.is_empty() {
-                    return fail(
-                        code::INVALID_COLUMN_REFERENCE,
-                        "there is no unique or exclusion constraint matching the ON CONFLICT specification",
-                    );
-                }
-                found
-            }
+            Some(ast::ConflictTarget::Columns(names)) => self.inferred(table, names)?,
         };
         let update = match &c.action {
             ast::OnConflictAction::DoNothing => None,
@@ -314,6 +298,62 @@ impl Binder<'_> {
             }
         };
         Ok(Conflict { arbiters, update })
+    }
+
+    /// The unique indexes that an ON CONFLICT target means.
+    fn inferred(&mut self, table: &Arc<Table>, names: &[ast::Ident]) -> Result<Vec<Oid>> {
+        let (mut columns, mut exprs, mut conditions) = (BTreeSet::new(), Vec::new(), Vec::new());
+        for ident in names {
+            match inference(&ident.value) {
+                Inference::Column(_) => {
+                    let name = fold(ident);
+                    columns.insert(table.column(&name).ok_or_else(|| {
+                        Error::new(
+                            code::UNDEFINED_COLUMN,
+                            format!("column \"{name}\" does not exist"),
+                        )
+                    })?);
+                }
+                Inference::Expression(text) => {
+                    let e = parse::expression(text)?;
+                    match self.table_expr(table, &e, "ON CONFLICT clauses")?.expr {
+                        Expr::Column(at) => _ = columns.insert(at),
+                        other => exprs.push(other),
+                    }
+                }
+                Inference::Where(text) => {
+                    let e = parse::expression(text)?;
+                    let typed = self.table_expr(table, &e, "ON CONFLICT clauses")?;
+                    conjuncts(self.as_boolean(typed, "WHERE")?, &mut conditions);
+                }
+            }
+        }
+        let fits = |i: &&IndexDef| {
+            let (mut have, mut have_exprs) = (BTreeSet::new(), Vec::new());
+            for part in &i.parts {
+                match part {
+                    KeyPart::Column(c) => _ = have.insert(*c),
+                    KeyPart::Expr(e, _) => have_exprs.push(e),
+                }
+            }
+            let mut wanted = Vec::new();
+            if let Some((predicate, _)) = &i.predicate {
+                conjuncts(predicate.clone(), &mut wanted);
+            }
+            i.unique
+                && have == columns
+                && have_exprs.iter().all(|h| exprs.iter().any(|e| e.same_as(h)))
+                && exprs.iter().all(|e| have_exprs.iter().any(|h| e.same_as(h)))
+                && wanted.iter().all(|w| conditions.iter().any(|c| c.same_as(w)))
+        };
+        let found: Vec<Oid> = table.indexes.iter().filter(fits).map(|i| i.oid).collect();
+        if found.is_empty() {
+            return fail(
+                code::INVALID_COLUMN_REFERENCE,
+                "there is no unique or exclusion constraint matching the ON CONFLICT specification",
+            );
+        }
+        Ok(found)
     }
 
     /// SET clauses, in the current scope.

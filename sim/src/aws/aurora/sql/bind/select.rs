@@ -3,10 +3,10 @@
 use sqlparser::ast::{self, SetExpr};
 
 use super::super::expr::Expr;
-use super::super::parse::lock_clause;
 use super::super::plan::{
     Body, Distinct, Group, Node, Output, Query, RowMark, Select, SetOp, SortKey, WaitPolicy,
 };
+use super::super::rewrite::lock_clause;
 use super::{Binder, Scope, Typed, access, conjuncts, fold};
 use crate::aws::aurora::catalog::Privilege;
 use crate::aws::aurora::error::{Result, code, fail, unsupported};

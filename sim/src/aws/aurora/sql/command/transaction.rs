@@ -11,7 +11,8 @@ use crate::aws::aurora::session::transaction::Isolation;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub(crate) enum TransactionMode {
-    Isolation(Isolation),
+    /// The level, and the words that asked for it.
+    Isolation(Isolation, &'static str),
     ReadOnly(bool),
     Deferrable(bool),
 }
@@ -42,15 +43,20 @@ pub(super) fn modes(p: &mut Parser<'_>) -> Result<Vec<TransactionMode>> {
     let mut out = Vec::new();
     while !at_end(p) {
         out.push(if words(p, &["isolation", "level"]) {
-            TransactionMode::Isolation(if words(p, &["serializable"]) {
-                Isolation::Serializable
-            } else if words(p, &["repeatable", "read"]) {
-                Isolation::RepeatableRead
-            } else if words(p, &["read", "committed"]) || words(p, &["read", "uncommitted"]) {
-                Isolation::ReadCommitted
-            } else {
-                return Ok(p.expected_ref("an isolation level", p.peek_token_ref())?);
-            })
+            let levels = [
+                "serializable",
+                "repeatable read",
+                "read committed",
+                "read uncommitted",
+            ];
+            let said = levels.into_iter().find(|level| {
+                let spelled: Vec<&str> = level.split(' ').collect();
+                words(p, &spelled)
+            });
+            match said {
+                Some(level) => TransactionMode::Isolation(Isolation::from_words(level), level),
+                None => return Ok(p.expected_ref("an isolation level", p.peek_token_ref())?),
+            }
         } else if words(p, &["read", "only"]) {
             TransactionMode::ReadOnly(true)
         } else if words(p, &["read", "write"]) {
