@@ -44,7 +44,9 @@ pub(crate) fn to_json(v: &Value) -> Json {
         Value::Int2(_) | Value::Int4(_) | Value::Int8(_) | Value::Oid(_) => {
             Json::Number(Numeric::from_i64(v.as_i64()))
         }
+        Value::Numeric(n) if n.special().is_some() => Json::String(n.to_string()),
         Value::Numeric(n) => Json::Number(*n),
+        Value::Float4(_) | Value::Float8(_) if !v.as_f64().is_finite() => Json::String(to_text(v)),
         Value::Float4(_) | Value::Float8(_) => match Numeric::parse(&to_text(v)) {
             Ok(n) => Json::Number(n),
             Err(_) => Json::String(to_text(v)),

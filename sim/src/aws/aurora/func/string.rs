@@ -64,7 +64,7 @@ pub(super) fn like(s: &[char], p: &[char], escape: Option<char>) -> Result<bool>
 fn like_call(a: &[Value], fold: bool) -> Result<Value> {
     let chars = |v: &Value| -> Vec<char> {
         if fold {
-            v.as_str().to_lowercase().chars().collect()
+            v.as_str().to_ascii_lowercase().chars().collect()
         } else {
             v.as_str().chars().collect()
         }
@@ -129,9 +129,9 @@ fn initcap(s: &str) -> String {
     let mut out = String::with_capacity(s.len());
     for c in s.chars() {
         if start {
-            out.extend(c.to_uppercase())
+            out.push(c.to_ascii_uppercase())
         } else {
-            out.extend(c.to_lowercase())
+            out.push(c.to_ascii_lowercase())
         }
         start = !c.is_alphanumeric();
     }
@@ -334,8 +334,8 @@ pub(super) const TABLE: &[Builtin] = &[
     Builtin::new("octet_length", &[B], I4, |_, a| {
         Ok(Value::Int4(bytes(&a[0]).len() as i32))
     }),
-    Builtin::new("lower", &[T], T, |_, a| text(a[0].as_str().to_lowercase())),
-    Builtin::new("upper", &[T], T, |_, a| text(a[0].as_str().to_uppercase())),
+    Builtin::new("lower", &[T], T, |_, a| text(a[0].as_str().to_ascii_lowercase())),
+    Builtin::new("upper", &[T], T, |_, a| text(a[0].as_str().to_ascii_uppercase())),
     Builtin::new("initcap", &[T], T, |_, a| text(initcap(a[0].as_str()))),
     Builtin::new("substring", &[T, I4], T, |_, a| {
         substring(a[0].as_str(), a[1].as_i64(), None)

@@ -6,7 +6,7 @@ use sqlparser::ast;
 
 use super::Session;
 use crate::aws::aurora::catalog::Catalog;
-use crate::aws::aurora::error::Result;
+use crate::aws::aurora::error::{Result, code, fail};
 use crate::aws::aurora::sql::bind::Binder;
 use crate::aws::aurora::sql::command::{Command, TransactionCommand};
 use crate::aws::aurora::sql::parse::Statement;
@@ -63,6 +63,15 @@ impl Prepared {
     }
 }
 
+/// Whether two plans yield the same columns.
+fn same_shape(a: Option<&[Output]>, b: Option<&[Output]>) -> bool {
+    let (a, b) = (a.unwrap_or_default(), b.unwrap_or_default());
+    a.len() == b.len()
+        && a.iter()
+            .zip(b)
+            .all(|(a, b)| a.name == b.name && a.ty == b.ty && a.typmod == b.typmod)
+}
+
 impl Session {
     /// The statement's plan, made anew if the world it was made in has changed.
     pub(super) fn plan(&mut self, prepared: &mut Prepared) -> Result<Arc<Plan>> {
@@ -87,6 +96,14 @@ impl Session {
         };
         let plan = self.with_settings(|s| Binder::new(&catalog, s, &prepared.params).plan(statement))?;
         let plan = Arc::new(plan);
+        if let Some((_, _, old)) = &prepared.plan
+            && !same_shape(old.columns.as_deref(), plan.columns.as_deref())
+        {
+            return fail(
+                code::FEATURE_NOT_SUPPORTED,
+                "cached plan must not change result type",
+            );
+        }
         prepared.params = plan.params.iter().map(|t| Some(*t)).collect();
         prepared.plan = Some((catalog, context, plan.clone()));
         Ok(plan)

@@ -65,6 +65,7 @@ impl Session {
             Command::Comment { table, column, text } => {
                 self.comment(table, column.as_deref(), text.as_deref())
             }
+            Command::Maintain(vacuum, tables) => self.maintain(*vacuum, tables),
             Command::Lacking(construct) => unsupported(construct),
         }
     }

@@ -7,7 +7,7 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, Tokenizer};
 
 pub(crate) use super::command::Statement;
-use super::command::{at_end, command};
+use super::command::{Command, at_end, command};
 use super::rewrite::{rewrite, solid};
 use crate::aws::aurora::error::{Error, Result, code};
 
@@ -72,6 +72,14 @@ pub(super) fn statement(parser: &mut Parser<'_>) -> Result<Statement> {
         Keyword::WITH,
         Keyword::VALUES,
     ];
+    if parser.peek_keyword(Keyword::SELECT)
+        && matches!(parser.peek_nth_token_ref(1).token, Token::EOF | Token::SemiColon)
+    {
+        parser.next_token();
+        return Ok(Statement::Command(Command::Lacking(
+            "SELECT without a select list".into(),
+        )));
+    }
     if parser.peek_one_of_keywords(&ROWS).is_none()
         && let Some(command) = command(parser)?
     {

@@ -90,7 +90,7 @@ pub(super) fn rewrite(tokens: Vec<Token>) -> Vec<Token> {
     while at < tokens.len() {
         let replaced = match &tokens[at] {
             Token::Word(w) if w.quote_style.is_none() => match w.keyword {
-                Keyword::FOR => locks(&tokens, at),
+                Keyword::FOR => locks(&tokens, at, &out),
                 Keyword::CONFLICT => conflict(&tokens, at),
                 Keyword::ONLY => only(&tokens, at, &out),
                 Keyword::NoKeyword if word(&tokens[at], "overriding") => {
@@ -98,6 +98,9 @@ pub(super) fn rewrite(tokens: Vec<Token>) -> Vec<Token> {
                 }
                 Keyword::IDENTITY => identity(&tokens, at),
                 Keyword::TABLE => table(&tokens, at, &out),
+                Keyword::COLLATE => collate(&tokens, at),
+                Keyword::FROM => trim_from(&tokens, at, &out),
+                _ if is_type(&w.value) => typed_literal(&tokens, at),
                 _ => None,
             },
             _ => None,
@@ -150,7 +153,93 @@ fn text(tokens: &[Token]) -> String {
         .to_string()
 }
 
-fn locks(tokens: &[Token], at: usize) -> Replaced {
+/// Collations that order by bytes, as everything here does.
+fn collate(tokens: &[Token], at: usize) -> Replaced {
+    let mut name = solid(tokens, at + 1);
+    if tokens.get(name).is_some_and(|t| word(t, "pg_catalog")) {
+        name = solid(tokens, solid(tokens, name + 1) + 1);
+    }
+    let Some(Token::Word(w)) = tokens.get(name) else {
+        return None;
+    };
+    let quoted =
+        w.quote_style.is_some() && ["C", "POSIX", "default", "ucs_basic"].contains(&w.value.as_str());
+    (quoted || w.value == "default").then(|| (Vec::new(), name + 1))
+}
+
+/// TRIM(TRAILING FROM x).
+fn trim_from(tokens: &[Token], at: usize, out: &[Token]) -> Replaced {
+    let (_, before) = last(out)?;
+    let bare = ["leading", "trailing", "both"].iter().any(|w| word(before, w));
+    bare.then(|| (Vec::new(), at + 1)).filter(|_| tokens.len() > at)
+}
+
+/// Types whose literals `sqlparser` does not know as `type 'text'`.
+fn is_type(word: &str) -> bool {
+    const TYPES: [&str; 10] = [
+        "bool", "bpchar", "float4", "float8", "int2", "int4", "int8", "name", "oid", "regclass",
+    ];
+    TYPES.iter().any(|t| word.eq_ignore_ascii_case(t))
+}
+
+fn typed_literal(tokens: &[Token], at: usize) -> Replaced {
+    let literal = solid(tokens, at + 1);
+    let Some(text @ Token::SingleQuotedString(_)) = tokens.get(literal) else {
+        return None;
+    };
+    let space = Token::Whitespace(sqlparser::tokenizer::Whitespace::Space);
+    let out = vec![
+        keyword("CAST"),
+        Token::LParen,
+        text.clone(),
+        space.clone(),
+        keyword("AS"),
+        space,
+        tokens[at].clone(),
+        Token::RParen,
+    ];
+    Some((out, literal + 1))
+}
+
+/// Whether FOR would be taken for a column's alias: no clause stands between it and the select list.
+fn after_targets(out: &[Token]) -> bool {
+    const CLAUSES: [&str; 7] = ["from", "where", "group", "order", "limit", "offset", "having"];
+    let mut depth = 0;
+    for token in out.iter().rev() {
+        match token {
+            Token::RParen => depth += 1,
+            Token::LParen if depth == 0 => return false,
+            Token::LParen => depth -= 1,
+            Token::SemiColon => return false,
+            t if depth == 0 && CLAUSES.iter().any(|c| word(t, c)) => return false,
+            t if depth == 0 && word(t, "select") => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
+fn locks(tokens: &[Token], at: usize, out: &[Token]) -> Replaced {
+    let (mut tokens, end) = lock_words(tokens, at)?;
+    if after_targets(out) {
+        tokens.splice(
+            0..0,
+            [
+                keyword("OFFSET"),
+                space(),
+                Token::Number("0".into(), false),
+                space(),
+            ],
+        );
+    }
+    Some((tokens, end))
+}
+
+fn space() -> Token {
+    Token::Whitespace(sqlparser::tokenizer::Whitespace::Space)
+}
+
+fn lock_words(tokens: &[Token], at: usize) -> Replaced {
     let (strength, after) = strength_at(tokens, at + 1)?;
     let (tables, end) = tables_after(tokens, after);
     if tables.is_empty() && matches!(strength, "UPDATE" | "SHARE") {
@@ -263,11 +352,20 @@ fn identity(tokens: &[Token], at: usize) -> Replaced {
     Some((out, close + 1))
 }
 
+/// Whether an INSERT without its rows has been written: what comes now is a query.
+fn inserts(out: &[Token]) -> bool {
+    let start = out
+        .iter()
+        .rposition(|t| matches!(t, Token::SemiColon))
+        .map_or(0, |at| at + 1);
+    out.get(solid(out, start)).is_some_and(|t| word(t, "insert"))
+}
+
 /// TABLE name where a query stands.
 fn table(tokens: &[Token], at: usize, out: &[Token]) -> Replaced {
     let starts = match last(out) {
         None => true,
-        Some((_, t)) => matches!(t, Token::SemiColon | Token::LParen),
+        Some((_, t)) => matches!(t, Token::SemiColon | Token::LParen) || inserts(out),
     };
     let names = matches!(tokens.get(solid(tokens, at + 1)), Some(Token::Word(_)));
     (starts && names).then(|| {

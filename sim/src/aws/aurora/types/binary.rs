@@ -102,7 +102,13 @@ fn decode_numeric(bytes: &[u8]) -> Result<Value> {
             sign != 0,
             scale,
         )?)),
-        _ => unsupported("numeric NaN or infinity"),
+        other => match Numeric::from_special_sign(other as u16) {
+            Some(n) => Ok(Value::Numeric(n)),
+            None => fail(
+                code::INVALID_BINARY_REPRESENTATION,
+                "invalid sign in external \"numeric\" value",
+            ),
+        },
     }
 }
 
@@ -166,6 +172,12 @@ pub(crate) fn encode(value: &Value, ty: Type, out: &mut BytesMut) -> Result<()> 
         Value::Float4(v) => out.put_f32(*v),
         Value::Float8(v) => out.put_f64(*v),
         Value::Numeric(n) => {
+            if let Some(sign) = n.special_sign() {
+                out.put_u32(0);
+                out.put_u16(sign);
+                out.put_u16(0);
+                return Ok(());
+            }
             let (digits, weight, negative) = n.to_wire();
             out.put_u16(digits.len() as u16);
             out.put_i16(weight);

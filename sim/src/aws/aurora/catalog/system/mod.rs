@@ -9,6 +9,8 @@ mod relations;
 mod server;
 mod types;
 
+pub(crate) use types::type_name;
+
 use std::sync::Arc;
 
 use super::{Catalog, Oid};
@@ -34,7 +36,12 @@ impl SystemTable {
         let one = |(name, ty): &(&'static str, Type)| Output {
             name: (*name).into(),
             ty: *ty,
-            typmod: -1,
+            // yes_or_no is varchar(3).
+            typmod: if name.starts_with("is_") && *ty == Type::Varchar {
+                7
+            } else {
+                -1
+            },
             origin: (0, 0),
         };
         self.columns.iter().map(one).collect()

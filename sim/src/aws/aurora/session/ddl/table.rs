@@ -300,6 +300,23 @@ impl Session {
         Ok(Answer::tag("COMMENT"))
     }
 
+    pub(in crate::aws::aurora::session) fn maintain(
+        &mut self,
+        vacuum: bool,
+        tables: &[ast::ObjectName],
+    ) -> Result<Answer> {
+        if vacuum && (self.block != Block::Idle || self.txn().begun) {
+            return fail(
+                code::ACTIVE_SQL_TRANSACTION,
+                "VACUUM cannot run inside a transaction block",
+            );
+        }
+        for table in tables {
+            self.table_named(table)?;
+        }
+        Ok(Answer::tag(if vacuum { "VACUUM" } else { "ANALYZE" }))
+    }
+
     /// Whether the table has a row now.
     pub(super) fn has_rows(&mut self, table: &Table) -> bool {
         !self.rows_now(table).is_empty()

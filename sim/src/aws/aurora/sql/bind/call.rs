@@ -13,8 +13,13 @@ impl Binder<'_> {
     pub(super) fn function(&mut self, f: &ast::Function) -> Result<Typed> {
         let (schema, name) = qualified(&f.name)?;
         if schema.as_deref().is_some_and(|s| s != "pg_catalog") {
+            let known = schema.is_some_and(|s| self.catalog.schemas.contains_key(&s));
             return fail(
-                code::UNDEFINED_FUNCTION,
+                if known {
+                    code::UNDEFINED_FUNCTION
+                } else {
+                    code::INVALID_SCHEMA_NAME
+                },
                 format!("function {}() does not exist", f.name),
             );
         }
@@ -42,11 +47,57 @@ impl Binder<'_> {
                 format!("FILTER specified, but {name} is not an aggregate function"),
             );
         }
+        if let Some(typed) = self.whole_row_json(&name, list)? {
+            return Ok(typed);
+        }
         let args = match list {
             Some(list) => self.plain_args(&name, list)?,
             None => Vec::new(),
         };
         self.call(&name, args)
+    }
+
+    /// A row of FROM turned into JSON: an object of its columns.
+    fn whole_row_json(
+        &mut self,
+        name: &str,
+        list: Option<&ast::FunctionArgumentList>,
+    ) -> Result<Option<Typed>> {
+        let (function, ty) = match name {
+            "to_jsonb" => ("jsonb_build_object", Type::Jsonb),
+            "to_json" | "row_to_json" => ("json_row", Type::Json),
+            _ => return Ok(None),
+        };
+        let Some([FunctionArg::Unnamed(FunctionArgExpr::Expr(ast::Expr::Identifier(ident)))]) =
+            list.map(|l| l.args.as_slice())
+        else {
+            return Ok(None);
+        };
+        let Some(args) = self.row_fields(&fold(ident))? else {
+            return Ok(None);
+        };
+        let typed = self.registered(function, args)?;
+        Ok(Some(Typed { ty, ..typed }))
+    }
+
+    /// Names and values of a table of the innermost FROM, unless a column has its name.
+    fn row_fields(&mut self, alias: &str) -> Result<Option<Vec<Typed>>> {
+        let Some(scope) = self.scopes.last() else {
+            return Ok(None);
+        };
+        if scope.find(alias)?.is_some() {
+            return Ok(None);
+        }
+        let Some(rel) = scope.rel(None, alias) else {
+            return Ok(None);
+        };
+        let mut out = Vec::new();
+        for c in rel.columns.clone() {
+            out.push(Typed::new(Expr::Const(Value::text(&c.name)), Type::Text));
+            out.push(Typed::new(Expr::Column(c.place), c.ty));
+            self.read_column(&c);
+        }
+        Ok(Some(out))
     }
 
     fn plain_args(&mut self, name: &str, list: &ast::FunctionArgumentList) -> Result<Vec<Typed>> {
@@ -141,11 +192,24 @@ impl Binder<'_> {
                     .collect();
                 return self.registered(function, args);
             }
+            (name, _) if super::set::returns_set(name) => return self.set_in_targets(name, args),
+            ("row_number" | "rank" | "dense_rank" | "lag" | "lead" | "first_value" | "last_value", _) => {
+                return fail(
+                    code::WRONG_OBJECT_TYPE,
+                    format!("window function {name} requires an OVER clause"),
+                );
+            }
+            ("+" | "-" | "*" | "/", 2) if args.iter().all(|a| a.ty == Type::Unknown) => {
+                return fail("42725", format!("operator is not unique: unknown {name} unknown"));
+            }
             (
-                "unnest" | "generate_series" | "jsonb_array_elements" | "jsonb_each" | "jsonb_object_keys",
-                _,
+                "int2" | "int4" | "int8" | "float4" | "float8" | "numeric" | "text" | "varchar" | "bool"
+                | "date",
+                1,
             ) => {
-                return unsupported(format_args!("set-returning function {name} outside FROM"));
+                if let (Some(arg), Ok(ty)) = (args.first().cloned(), super::named(name)) {
+                    return self.coerce(arg, ty, -1, CastContext::Explicit);
+                }
             }
             _ => {}
         }
@@ -205,7 +269,8 @@ impl Binder<'_> {
             } else {
                 format!("function {name}({}) does not exist", types.join(", "))
             };
-            if !is_operator && func::known_to_postgres(name) {
+            let given: Vec<Type> = args.iter().map(|a| a.ty).collect();
+            if !is_operator && func::known_to_postgres(name, &given) {
                 return unsupported(format_args!("function {name}({})", types.join(", ")));
             }
             return Err(crate::aws::aurora::error::Error::new(code::UNDEFINED_FUNCTION, message).hint(
@@ -548,11 +613,16 @@ fn score(candidate: &Builtin, args: &[Typed]) -> Option<i32> {
                 60
             } else if wanted == Type::Text {
                 40
+            } else if matches!(wanted, Type::Float8 | Type::Timestamptz | Type::Interval) {
+                // The preferred type of its category.
+                20
             } else {
                 10
             }
         } else if castable(arg.ty, wanted, CastContext::Implicit) {
             match (arg.ty.number_rank(), wanted.number_rank()) {
+                // An integer without an overload of its own goes to the preferred type, not to numeric.
+                (Some(_), Some(_)) if wanted == Type::Float8 && arg.ty.is_integer() => 60,
                 (Some(a), Some(b)) => 50 - i32::from(b - a),
                 _ if wanted == Type::Text || wanted == Type::Timestamptz => 51,
                 _ => 45,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use sqlparser::ast::{self, BinaryOperator, UnaryOperator};
 
 use super::super::expr::{Compare, Expr};
+use super::super::plan::Needed;
 use super::{Binder, Typed, data_type, fold};
+use crate::aws::aurora::catalog::Privilege;
 use crate::aws::aurora::error::{Result, code, fail, unsupported};
 use crate::aws::aurora::types::{CastContext, Numeric, Type, Value};
 
@@ -88,7 +90,11 @@ impl Binder<'_> {
                 self.cast_to(expr, ty, typmod)?
             }
             E::TypedString(t) => {
-                let (ty, typmod) = data_type(&t.data_type)?;
+                let (ty, typmod) = match &t.data_type {
+                    // `char 'x'` is not cut to one character.
+                    ast::DataType::Char(None) => (Type::Bpchar, -1),
+                    other => data_type(other)?,
+                };
                 let text = match &t.value.value {
                     ast::Value::SingleQuotedString(s) => s.clone(),
                     other => return unsupported(format_args!("literal {other}")),
@@ -287,6 +293,11 @@ impl Binder<'_> {
                     Some(c) => Some(c.clone()),
                     None => match scope.rel(None, &column) {
                         Some(rel) => {
+                            let columns = rel.columns.clone();
+                            columns.iter().for_each(|c| self.read_column_at(at, c));
+                            let Some(rel) = self.scopes[at].rel(None, &column) else {
+                                break;
+                            };
                             let parts = rel.columns.iter().map(|c| outer(level, c.place)).collect();
                             self.reach(level);
                             return Ok(Typed::new(Expr::Row(parts), Type::Record));
@@ -303,6 +314,7 @@ impl Binder<'_> {
                 },
             };
             if let Some(c) = found {
+                self.read_column_at(at, &c);
                 self.reach(level);
                 return Ok(Typed {
                     expr: outer(level, c.place),
@@ -333,10 +345,48 @@ impl Binder<'_> {
                 code::UNDEFINED_COLUMN,
                 format!("column {t}.{column} does not exist"),
             ),
+            None if column == "current_schema" && name.quote_style.is_none() => {
+                self.call("current_schema", Vec::new())
+            }
             None => fail(
                 code::UNDEFINED_COLUMN,
                 format!("column \"{column}\" does not exist"),
             ),
+        }
+    }
+
+    /// Notes that a column of the innermost FROM is read, for its rights.
+    pub(super) fn read_column(&mut self, column: &super::ScopeColumn) {
+        if let Some(at) = self.scopes.len().checked_sub(1) {
+            self.read_column_at(at, column);
+        }
+    }
+
+    fn read_column_at(&mut self, at: usize, column: &super::ScopeColumn) {
+        let base = self.scopes[at].rels.iter().find(|r| {
+            r.table.is_some() && !r.qualified_only && r.columns.iter().any(|c| c.place == column.place)
+        });
+        let Some(table) = base.and_then(|r| r.table.clone()) else {
+            return;
+        };
+        if self.unchecked {
+            return;
+        }
+        // A renamed column is looked up by its place, not by its alias.
+        let Some(real) = table.columns.get((column.origin.1 - 1).max(0) as usize) else {
+            return;
+        };
+        let role = self.acting.clone();
+        let same = |n: &&mut Needed| n.oid == table.oid && n.rights == Privilege::SELECT && n.role == role;
+        match self.needed.iter_mut().find(same) {
+            Some(needed) if needed.columns.contains(&real.name) => {}
+            Some(needed) => needed.columns.push(real.name.clone()),
+            None => self.needed.push(Needed {
+                oid: table.oid,
+                rights: Privilege::SELECT,
+                columns: vec![real.name.clone()],
+                role,
+            }),
         }
     }
 
@@ -353,6 +403,10 @@ impl Binder<'_> {
                 Ok(Typed::new(Expr::Not(Box::new(inner)), Type::Bool))
             }
             UnaryOperator::Plus => self.expr(expr),
+            UnaryOperator::BitwiseNot => {
+                let inner = self.expr(expr)?;
+                self.call("~", vec![inner])
+            }
             UnaryOperator::Minus => {
                 if let ast::Expr::Value(v) = expr
                     && let ast::Value::Number(n, _) = &v.value
@@ -494,6 +548,12 @@ impl Binder<'_> {
         op: &'static str,
     ) -> Result<Typed> {
         let mut args = vec![self.expr(expr)?, self.expr(pattern)?];
+        for arg in &mut args {
+            // A pattern sees the padding of char(n), which a cast to text would strip.
+            if arg.ty == Type::Bpchar {
+                arg.ty = Type::Text;
+            }
+        }
         if let Some(escape) = escape {
             args.push(self.expr(escape)?);
         }
@@ -566,6 +626,12 @@ impl Binder<'_> {
     fn subscript(&mut self, root: &ast::Expr, chain: &[ast::AccessExpr]) -> Result<Typed> {
         let mut base = self.expr(root)?;
         for access in chain {
+            if let (ast::AccessExpr::Dot(ast::Expr::Identifier(field)), Some(table)) =
+                (access, whole_row(root))
+            {
+                base = self.column(None, Some(table), field)?;
+                continue;
+            }
             let ast::AccessExpr::Subscript(ast::Subscript::Index { index }) = access else {
                 return unsupported(format_args!("access {access}"));
             };
@@ -591,6 +657,15 @@ impl Binder<'_> {
 
     pub(super) fn sub(&mut self, sub: super::super::expr::SubQuery, ty: Type) -> Typed {
         Typed::new(Expr::Sub(Arc::new(sub)), ty)
+    }
+}
+
+/// The table that `(t).column` names.
+fn whole_row(root: &ast::Expr) -> Option<&ast::Ident> {
+    match root {
+        ast::Expr::Nested(inner) => whole_row(inner),
+        ast::Expr::Identifier(table) => Some(table),
+        _ => None,
     }
 }
 

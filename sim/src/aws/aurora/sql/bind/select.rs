@@ -4,10 +4,10 @@ use sqlparser::ast::{self, SetExpr};
 
 use super::super::expr::Expr;
 use super::super::plan::{
-    Body, Distinct, Group, Node, Output, Query, RowMark, Select, SetOp, SortKey, WaitPolicy,
+    Body, Distinct, Group, JoinKind, Node, Output, Query, RowMark, Select, SetOp, SortKey, WaitPolicy,
 };
 use super::super::rewrite::lock_clause;
-use super::{Binder, Scope, Typed, access, conjuncts, fold};
+use super::{Binder, Scope, Typed, access, conjuncts, fold, output_name};
 use crate::aws::aurora::catalog::Privilege;
 use crate::aws::aurora::error::{Result, code, fail, unsupported};
 use crate::aws::aurora::lock::Mode;
@@ -123,7 +123,15 @@ impl Binder<'_> {
                 set_quantifier,
                 left,
                 right,
-            } => self.set_operation(*op, *set_quantifier, left, right, order, expected),
+            } => {
+                if !locks.is_empty() {
+                    return fail(
+                        code::FEATURE_NOT_SUPPORTED,
+                        "FOR UPDATE is not allowed with UNION/INTERSECT/EXCEPT",
+                    );
+                }
+                self.set_operation(*op, *set_quantifier, left, right, order, expected)
+            }
             SetExpr::Table(t) => {
                 let name = t.table_name.clone().unwrap_or_default();
                 unsupported(format_args!("TABLE {name}"))
@@ -245,23 +253,35 @@ impl Binder<'_> {
             ast::SetQuantifier::None | ast::SetQuantifier::Distinct => false,
             other => return unsupported(other),
         };
-        let mut l = self.body(left, &[], &[], false, expected)?;
-        let mut r = self.body(right, &[], &[], false, expected)?;
+        let outermost = !std::mem::take(&mut self.keep_unknown);
+        self.keep_unknown = true;
+        let l = self.body(left, &[], &[], false, expected);
+        self.keep_unknown = true;
+        let r = self.body(right, &[], &[], false, expected);
+        self.keep_unknown = false;
+        let (mut l, mut r) = (l?, r?);
         if l.columns.len() != r.columns.len() {
             return fail(
                 code::SYNTAX_ERROR,
                 format!("each {} query must have the same number of columns", set_name(op)),
             );
         }
-        let mut casts = (Vec::new(), Vec::new());
+        let mut casts = Vec::new();
         for i in 0..l.columns.len() {
             let probe = |c: &Output| Typed::new(Expr::Const(Value::Null), c.ty);
             let ty = self.common_type(&[probe(&l.columns[i]), probe(&r.columns[i])], set_name(op))?;
-            casts.0.push(ty);
-            casts.1.push(ty);
+            // A bare literal takes the type of the other side; two of them wait for the enclosing operation.
+            let both = l.columns[i].ty == Type::Unknown && r.columns[i].ty == Type::Unknown;
+            let ty = if both && !outermost { Type::Unknown } else { ty };
+            for side in [&mut l, &mut r] {
+                if side.columns[i].ty == Type::Unknown && ty != Type::Unknown {
+                    self.retype(side, i, ty)?;
+                }
+            }
+            casts.push(ty);
         }
-        l.cast_columns(&casts.0);
-        r.cast_columns(&casts.1);
+        l.cast_columns(&casts);
+        r.cast_columns(&casts);
         let columns = l.columns.clone();
         let order = self.order_by_output(order, &columns)?;
         let body = Body::SetOp {
@@ -277,6 +297,29 @@ impl Binder<'_> {
             offset: None,
             columns,
         })
+    }
+
+    /// Gives a column of bare literals a type.
+    fn retype(&mut self, query: &mut Query, at: usize, ty: Type) -> Result<()> {
+        query.columns[at].ty = ty;
+        match &mut query.body {
+            Body::Select(s) => {
+                let bare = Typed::new(s.output[at].clone(), Type::Unknown);
+                s.output[at] = self.coerce(bare, ty, -1, CastContext::Implicit)?.expr;
+            }
+            Body::Values(rows) => {
+                for row in rows {
+                    let bare = Typed::new(row[at].clone(), Type::Unknown);
+                    row[at] = self.coerce(bare, ty, -1, CastContext::Implicit)?.expr;
+                }
+            }
+            Body::SetOp { left, right, .. } => {
+                self.retype(left, at, ty)?;
+                self.retype(right, at, ty)?;
+            }
+            Body::Slot(_) => {}
+        }
+        Ok(())
     }
 
     /// ORDER BY that can only name output columns.
@@ -314,9 +357,16 @@ impl Binder<'_> {
         expected: Option<&[(Type, i32)]>,
     ) -> Result<Query> {
         refuse_dialects(s)?;
+        let keep_unknown = std::mem::take(&mut self.keep_unknown);
         self.scopes.push(Scope::new("FROM"));
-        let node = self.from(&s.from)?;
+        let mut node = self.from(&s.from)?;
         let marks = self.row_marks(locks)?;
+        if marks.iter().any(|m| nullable(&node, m.scan)) {
+            return fail(
+                code::FEATURE_NOT_SUPPORTED,
+                "FOR UPDATE cannot be applied to the nullable side of an outer join",
+            );
+        }
         let filter = match &s.selection {
             Some(e) => {
                 self.clause("WHERE", false, false);
@@ -334,7 +384,7 @@ impl Binder<'_> {
             self.top().named_windows.push(entry);
         }
         self.clause("SELECT", true, true);
-        let mut targets = self.targets(&s.projection, expected)?;
+        let mut targets = self.targets(&s.projection, expected, keep_unknown)?;
         let visible = targets.columns.len();
         let keys = self.group_keys(&s.group_by, &targets)?;
         self.clause("HAVING", true, false);
@@ -352,6 +402,13 @@ impl Binder<'_> {
         let mut windows = std::mem::take(&mut scope.windows);
         let aggregates = std::mem::take(&mut scope.aggregates);
         let grouped = !aggregates.is_empty() || keys.is_some() || having.is_some();
+        let sets = std::mem::take(&mut scope.sets);
+        if grouped && !sets.is_empty() {
+            return unsupported("a set-returning function in the select list of a grouped query");
+        }
+        if !sets.is_empty() {
+            node = self.join_sets(node, sets, scope.width)?;
+        }
         let mut width = scope.width;
         let group = if grouped {
             if !marks.is_empty() {
@@ -434,7 +491,12 @@ impl Binder<'_> {
         scope.windows_allowed = windows;
     }
 
-    fn targets(&mut self, items: &[ast::SelectItem], expected: Option<&[(Type, i32)]>) -> Result<Targets> {
+    fn targets(
+        &mut self,
+        items: &[ast::SelectItem],
+        expected: Option<&[(Type, i32)]>,
+        keep_unknown: bool,
+    ) -> Result<Targets> {
         let mut out = Targets {
             exprs: Vec::new(),
             columns: Vec::new(),
@@ -444,12 +506,12 @@ impl Binder<'_> {
                 ast::SelectItem::UnnamedExpr(e) => {
                     let name = output_name(e);
                     let at = out.exprs.len();
-                    let typed = self.target(e, expected.and_then(|x| x.get(at)))?;
+                    let typed = self.target(e, expected.and_then(|x| x.get(at)), keep_unknown)?;
                     self.push_target(&mut out, typed, name);
                 }
                 ast::SelectItem::ExprWithAlias { expr, alias } => {
                     let at = out.exprs.len();
-                    let typed = self.target(expr, expected.and_then(|x| x.get(at)))?;
+                    let typed = self.target(expr, expected.and_then(|x| x.get(at)), keep_unknown)?;
                     self.push_target(&mut out, typed, fold(alias));
                 }
                 ast::SelectItem::Wildcard(options) => {
@@ -461,6 +523,7 @@ impl Binder<'_> {
                         .filter(|r| !r.hidden && !r.qualified_only)
                         .flat_map(|r| r.columns.iter().filter(|c| !c.merged).cloned())
                         .collect();
+                    columns.iter().for_each(|c| self.read_column(c));
                     if columns.is_empty() && self.top().rels.is_empty() {
                         return fail(
                             code::SYNTAX_ERROR,
@@ -492,12 +555,13 @@ impl Binder<'_> {
         Ok(out)
     }
 
-    fn target(&mut self, e: &ast::Expr, expected: Option<&(Type, i32)>) -> Result<Typed> {
+    fn target(&mut self, e: &ast::Expr, expected: Option<&(Type, i32)>, keep_unknown: bool) -> Result<Typed> {
         let typed = self.expr(e)?;
         match expected {
             Some((ty, _)) if matches!(typed.ty, Type::Unknown | Type::UnknownArray) => {
                 self.coerce(typed, *ty, -1, CastContext::Assignment)
             }
+            _ if keep_unknown && typed.ty == Type::Unknown => Ok(typed),
             _ => self.settle(typed),
         }
     }
@@ -525,7 +589,7 @@ impl Binder<'_> {
     /// RETURNING: a target list over the current scope.
     pub(super) fn returning(&mut self, items: &[ast::SelectItem]) -> Result<super::super::plan::Returning> {
         self.clause("RETURNING", false, false);
-        let targets = self.targets(items, None)?;
+        let targets = self.targets(items, None, false)?;
         let exprs = targets.exprs.into_iter().map(|t| t.expr).collect();
         Ok(super::super::plan::Returning {
             exprs,
@@ -943,75 +1007,26 @@ fn ordinal(e: &ast::Expr, count: usize) -> Result<Option<usize>> {
     }
 }
 
-pub(crate) fn output_name(e: &ast::Expr) -> String {
-    match e {
-        ast::Expr::Identifier(i) => fold(i),
-        ast::Expr::CompoundIdentifier(parts) => parts.last().map(fold).unwrap_or_default(),
-        ast::Expr::Nested(inner) => output_name(inner),
-        ast::Expr::Function(f) => f
-            .name
-            .0
-            .last()
-            .and_then(|p| p.as_ident())
-            .map(fold)
-            .unwrap_or_default(),
-        ast::Expr::Cast { expr, data_type, .. } => match output_name(expr) {
-            name if name == "?column?" => super::data_type(data_type).map_or_else(
-                |_| data_type.to_string().to_lowercase(),
-                |(ty, _)| type_column_name(ty),
-            ),
-            name => name,
-        },
-        ast::Expr::TypedString(t) => {
-            super::data_type(&t.data_type).map_or_else(|_| "?column?".into(), |(ty, _)| type_column_name(ty))
+/// Whether an outer join can make the rows of a scan NULL.
+fn nullable(node: &Node, scan: usize) -> bool {
+    let has = |n: &Node| holds(n, scan);
+    match node {
+        Node::Join(j) => {
+            (has(&j.right) && j.kind != JoinKind::Inner)
+                || (has(&j.left) && j.kind == JoinKind::Full)
+                || nullable(&j.left, scan)
+                || nullable(&j.right, scan)
         }
-        ast::Expr::Case { else_result, .. } => match else_result.as_deref().map(output_name) {
-            Some(name) if name != "?column?" => name,
-            _ => "case".into(),
-        },
-        ast::Expr::Exists { negated: false, .. } => "exists".into(),
-        ast::Expr::Subquery(q) => match &*q.body {
-            SetExpr::Select(s) => match s.projection.first() {
-                Some(ast::SelectItem::UnnamedExpr(e)) => output_name(e),
-                Some(ast::SelectItem::ExprWithAlias { alias, .. }) => fold(alias),
-                _ => "?column?".into(),
-            },
-            _ => "?column?".into(),
-        },
-        ast::Expr::Array(_) => "array".into(),
-        ast::Expr::Extract { .. } => "extract".into(),
-        ast::Expr::Substring { .. } => "substring".into(),
-        ast::Expr::Position { .. } => "position".into(),
-        ast::Expr::Trim { .. } => "btrim".into(),
-        ast::Expr::Ceil { .. } => "ceil".into(),
-        ast::Expr::Floor { .. } => "floor".into(),
-        ast::Expr::Overlay { .. } => "overlay".into(),
-        ast::Expr::Interval(_) => "interval".into(),
-        ast::Expr::AtTimeZone { .. } => "timezone".into(),
-        ast::Expr::Value(v) if matches!(v.value, ast::Value::Boolean(_)) => "bool".into(),
-        ast::Expr::CompoundFieldAccess { root, .. } => output_name(root),
-        ast::Expr::Collate { expr, .. } => output_name(expr),
-        ast::Expr::Tuple(_) => "row".into(),
-        _ => "?column?".into(),
+        _ => false,
     }
 }
 
-fn type_column_name(ty: Type) -> String {
-    let base = match ty.elem().unwrap_or(ty) {
-        Type::Bool => "bool",
-        Type::Int2 => "int2",
-        Type::Int4 => "int4",
-        Type::Int8 => "int8",
-        Type::Float4 => "float4",
-        Type::Float8 => "float8",
-        Type::Varchar => "varchar",
-        Type::Bpchar => "bpchar",
-        Type::Timestamptz => "timestamptz",
-        Type::Timestamp => "timestamp",
-        Type::Time => "time",
-        other => other.name(),
-    };
-    base.to_string()
+fn holds(node: &Node, scan: usize) -> bool {
+    match node {
+        Node::Scan(s) => s.number == scan,
+        Node::Join(j) => holds(&j.left, scan) || holds(&j.right, scan),
+        _ => false,
+    }
 }
 
 fn refuse_options(o: &ast::WildcardAdditionalOptions) -> Result<()> {

@@ -103,6 +103,9 @@ pub(crate) enum Command {
         /// The text; None removes it.
         text: Option<String>,
     },
+    /// VACUUM (true) and ANALYZE: nothing to do here, as versions go when no snapshot sees them and there are no
+    /// statistics.
+    Maintain(bool, Vec<ObjectName>),
     /// What PostgreSQL has and the engine lacks: refused with its name.
     Lacking(String),
 }
@@ -202,6 +205,12 @@ pub(super) fn command(p: &mut Parser<'_>) -> Result<Option<Command>> {
     if words(p, &["prepare"]) {
         return prepare(p).map(Some);
     }
+    let vacuum = words(p, &["vacuum"]);
+    if vacuum || words(p, &["analyze"]) || words(p, &["analyse"]) {
+        while one_of(p, &["full", "freeze", "verbose", "analyze"]).is_some() {}
+        let tables = if at_end(p) { Vec::new() } else { objects(p)? };
+        return Ok(Some(Command::Maintain(vacuum, tables)));
+    }
     if words(p, &["execute"]) {
         let name = name(p)?;
         let mut args = Vec::new();
@@ -253,9 +262,6 @@ fn lacking(p: &mut Parser<'_>) -> Result<Option<Command>> {
         &["listen"],
         &["unlisten"],
         &["notify"],
-        &["vacuum"],
-        &["analyze"],
-        &["analyse"],
         &["cluster"],
         &["reindex"],
         &["checkpoint"],
