@@ -2,12 +2,15 @@
 
 mod advisory;
 mod array;
+mod calendar;
 mod catalog;
 mod datetime;
 pub(super) use datetime::add_interval;
 pub(super) use json::to_json;
+mod hash;
 mod json;
 mod math;
+mod pattern;
 mod regex;
 mod sequence;
 mod string;
@@ -105,6 +108,9 @@ const FAMILIES: &[&[Builtin]] = &[
     string::TABLE,
     regex::TABLE,
     datetime::TABLE,
+    calendar::TABLE,
+    pattern::TABLE,
+    hash::TABLE,
     json::TABLE,
     array::TABLE,
     system::TABLE,

@@ -23,6 +23,7 @@ use self::prepared::Prepared;
 use self::signal::Signal;
 use self::transaction::{Isolation, Transaction};
 use super::catalog::Catalog;
+use super::catalog::system::reg_name;
 use super::engine::Engine;
 use super::error::{Error, Result, code, fail};
 use super::exec::{Rows, statement};
@@ -31,7 +32,7 @@ use super::sql::bind::Settings as BindSettings;
 use super::sql::plan::Output;
 use super::state::State;
 use super::txn::{View, Xid};
-use super::types::{Value, from_unix_micros};
+use super::types::{Type, Value, from_unix_micros};
 
 /// Where a session stands between statements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,6 +211,31 @@ impl Session {
         if let Some(backend) = self.engine.state().backends.get_mut(&pid) {
             backend.oldest = keep;
         }
+    }
+
+    /// A row with its regclass and regtype values as names, where they go out as text.
+    pub(super) fn spelled<'r>(
+        &mut self,
+        columns: &[Output],
+        row: &'r [Value],
+        is_text: impl Fn(usize) -> bool,
+    ) -> std::borrow::Cow<'r, [Value]> {
+        let named = |ty: Type| matches!(ty, Type::Regclass | Type::Regtype);
+        if !columns.iter().any(|c| named(c.ty)) {
+            return row.into();
+        }
+        let (catalog, path) = (self.catalog(), self.local.search_path());
+        let mut out = row.to_vec();
+        for (at, column) in columns.iter().enumerate() {
+            if named(column.ty)
+                && is_text(at)
+                && let Some(value) = out.get_mut(at)
+                && let Some(name) = reg_name(&catalog, &path, value, column.ty)
+            {
+                *value = Value::text(name);
+            }
+        }
+        out.into()
     }
 
     /// What binding needs to know, handed to `f`.

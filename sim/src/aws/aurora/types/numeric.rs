@@ -10,7 +10,7 @@ use super::Value;
 use crate::aws::aurora::error::{Error, Result, code, fail};
 
 /// A decimal: `mantissa / 10^scale`. Two words instead of an `i128` keep a [`Value`] at 32 bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Numeric {
     high: i64,
     low: u64,
@@ -285,6 +285,33 @@ impl Numeric {
         }
         let quotient = i128::try_from(quotient).map_err(|_| overflow())?;
         Ok(Numeric::new(if negative { -quotient } else { quotient }, wanted))
+    }
+
+    /// Square root with the digits PostgreSQL would show: sixteen significant ones, or the argument's scale.
+    pub(crate) fn sqrt(self) -> Result<Numeric> {
+        if self.special().is_some() || self.mantissa() == 0 {
+            return Ok(self);
+        }
+        let (weight, _) = self.leading();
+        let shown = (MIN_QUOTIENT_DIGITS - ((weight + 1) * 2 - 1))
+            .max(i32::from(self.scale))
+            .max(0);
+        self.sqrt_to(u16::try_from(shown).unwrap_or(MAX_SCALE))
+    }
+
+    /// Square root to so many digits after the point.
+    pub(crate) fn sqrt_to(self, scale: u16) -> Result<Numeric> {
+        let shift = u32::from(scale) * 2;
+        let from = u32::from(self.scale);
+        let wide = if shift >= from {
+            pow10(shift - from).and_then(|p| self.mantissa().checked_mul(p))
+        } else {
+            pow10(from - shift).map(|p| self.mantissa() / p)
+        };
+        let wide = wide.and_then(|w| u128::try_from(w).ok()).ok_or_else(overflow)?;
+        let root = wide.isqrt();
+        let up = u128::from(wide - root * root > root);
+        Ok(Numeric::new((root + up) as i128, scale))
     }
 
     /// Remainder with the sign of the dividend.

@@ -114,13 +114,17 @@ impl Binder<'_> {
                     name: ident,
                     arg: FunctionArgExpr::Expr(e),
                     ..
-                } if name == "make_interval" && args.is_empty() => {
-                    let unit = fold(ident);
-                    let amount = self.expr(e)?;
-                    return Ok(vec![
-                        Typed::new(Expr::Const(Value::text(unit)), Type::Text),
-                        amount,
-                    ]);
+                } if name == "make_interval" => {
+                    args.push(Typed::new(Expr::Const(Value::text(fold(ident))), Type::Text));
+                    args.push(self.expr(e)?);
+                }
+                FunctionArg::ExprNamed {
+                    name: ast::Expr::Identifier(ident),
+                    arg: FunctionArgExpr::Expr(e),
+                    ..
+                } if name == "make_interval" => {
+                    args.push(Typed::new(Expr::Const(Value::text(fold(ident))), Type::Text));
+                    args.push(self.expr(e)?);
                 }
                 other => return unsupported(format_args!("function argument {other}")),
             }
@@ -424,6 +428,10 @@ impl Binder<'_> {
                 _ => no_such()?,
             },
             AggregateKind::Variance { .. } => match input {
+                t if t.is_integer() || t == Type::Numeric => {
+                    args[0] = self.coerce(args[0].clone(), Type::Numeric, -1, CastContext::Implicit)?;
+                    Type::Numeric
+                }
                 t if t.is_number() => {
                     args[0] = self.coerce(args[0].clone(), Type::Float8, -1, CastContext::Implicit)?;
                     Type::Float8

@@ -632,6 +632,23 @@ impl Binder<'_> {
                 base = self.column(None, Some(table), field)?;
                 continue;
             }
+            if let ast::AccessExpr::Subscript(ast::Subscript::Slice {
+                lower_bound,
+                upper_bound,
+                stride: None,
+            }) = access
+                && base.ty.elem().is_some()
+            {
+                let null = || Typed::new(Expr::Const(Value::Null), Type::Int4);
+                let low = lower_bound
+                    .as_ref()
+                    .map_or_else(|| Ok(null()), |e| self.expr(e))?;
+                let high = upper_bound
+                    .as_ref()
+                    .map_or_else(|| Ok(null()), |e| self.expr(e))?;
+                base = self.call("array slice", vec![base, low, high])?;
+                continue;
+            }
             let ast::AccessExpr::Subscript(ast::Subscript::Index { index }) = access else {
                 return unsupported(format_args!("access {access}"));
             };
