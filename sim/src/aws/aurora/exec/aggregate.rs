@@ -103,14 +103,14 @@ impl Accumulator {
                 })
             }
             AggregateKind::Min => {
-                if have.is_null() || compare(&v, &have).is_lt() {
+                if have.is_null() || compare(&v, &have).is_le() {
                     v
                 } else {
                     have
                 }
             }
             AggregateKind::Max => {
-                if have.is_null() || compare(&v, &have).is_gt() {
+                if have.is_null() || compare(&v, &have).is_ge() {
                     v
                 } else {
                     have

@@ -170,6 +170,12 @@ pub(super) const TABLE: &[Builtin] = &[
     Builtin::new("+", &[TIME, IV], TIME, |_, a| {
         Ok(clock(moment(&a[0]) + interval(&a[1]).micros))
     }),
+    Builtin::new("-", &[TIME, TIME], IV, |_, a| {
+        Ok(Value::Interval(Interval {
+            micros: moment(&a[0]) - moment(&a[1]),
+            ..Interval::default()
+        }))
+    }),
     Builtin::new("-", &[TIME, IV], TIME, |_, a| {
         Ok(clock(moment(&a[0]) - interval(&a[1]).micros))
     }),

@@ -345,7 +345,20 @@ pub(super) const TABLE: &[Builtin] = &[
         jsonb(delete_path(json(&a[0]), &[a[1].as_i64().to_string()]))
     }),
     Builtin::new("jsonb_build_object", &[ANY], J, |_, a| build_object(a)).variadic(),
-    Builtin::new("json_build_object", &[ANY], J, |_, a| build_object(a)).variadic(),
+    Builtin::new("json_build_object", &[ANY], Type::Json, |_, a| {
+        build_object(a)?;
+        let fields: Vec<String> = a
+            .chunks(2)
+            .map(|pair| format!("{} : {}", Json::String(to_text(&pair[0])), compact(&pair[1])))
+            .collect();
+        Ok(Value::Json(format!("{{{}}}", fields.join(", ")).into()))
+    })
+    .variadic(),
+    Builtin::new("json_build_array", &[ANY], Type::Json, |_, a| {
+        let items: Vec<String> = a.iter().map(compact).collect();
+        Ok(Value::Json(format!("[{}]", items.join(", ")).into()))
+    })
+    .variadic(),
     Builtin::new("jsonb_build_array", &[ANY], J, |_, a| {
         jsonb(Json::Array(a.iter().map(to_json).collect()))
     })

@@ -173,7 +173,9 @@ pub(super) fn known_to_postgres(name: &str, args: &[Type]) -> bool {
         count
             && args.iter().zip(&types).all(|(arg, wanted)| {
                 *arg == Type::Unknown
-                    || wanted.starts_with("any")
+                    || matches!(*wanted, "any" | "anyelement" | "anycompatible")
+                    || (matches!(*wanted, "anyarray" | "anycompatiblearray") && arg.elem().is_some())
+                    || (matches!(*wanted, "anynonarray" | "anycompatiblenonarray") && arg.elem().is_none())
                     || variadic
                     || super::sql::bind::named(wanted).is_ok_and(|w| castable(*arg, w, CastContext::Implicit))
             })

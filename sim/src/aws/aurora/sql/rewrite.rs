@@ -99,6 +99,7 @@ pub(super) fn rewrite(tokens: Vec<Token>) -> Vec<Token> {
                 Keyword::IDENTITY => identity(&tokens, at),
                 Keyword::TABLE => table(&tokens, at, &out),
                 Keyword::COLLATE => collate(&tokens, at),
+                Keyword::VALUES => values(&tokens, at, &mut out),
                 Keyword::FROM => trim_from(&tokens, at, &out),
                 _ if is_type(&w.value) => typed_literal(&tokens, at),
                 _ => None,
@@ -165,6 +166,39 @@ fn collate(tokens: &[Token], at: usize) -> Replaced {
     let quoted =
         w.quote_style.is_some() && ["C", "POSIX", "default", "ucs_basic"].contains(&w.value.as_str());
     (quoted || w.value == "default").then(|| (Vec::new(), name + 1))
+}
+
+/// `SELECT (VALUES ...)`, which would be taken for a call of a function of that name.
+fn values(tokens: &[Token], at: usize, out: &mut Vec<Token>) -> Replaced {
+    let (open, Token::LParen) = last(out)? else {
+        return None;
+    };
+    let (_, before) = last(&out[..open])?;
+    if !word(before, "select") {
+        return None;
+    }
+    // The parenthesis that encloses it is the last one open.
+    let mut depth = 0;
+    let close = (at..tokens.len()).find(|n| {
+        match tokens[*n] {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            _ => {}
+        }
+        depth < 0
+    })?;
+    let mut replaced = vec![
+        keyword("SELECT"),
+        space(),
+        Token::Mul,
+        space(),
+        keyword("FROM"),
+        space(),
+        Token::LParen,
+    ];
+    replaced.extend_from_slice(&tokens[at..close]);
+    replaced.extend([Token::RParen, space(), keyword("AS"), space(), marker("values")]);
+    Some((replaced, close))
 }
 
 /// TRIM(TRAILING FROM x).

@@ -175,7 +175,8 @@ pub(crate) fn encode(value: &Value, ty: Type, out: &mut BytesMut) -> Result<()> 
             if let Some(sign) = n.special_sign() {
                 out.put_u32(0);
                 out.put_u16(sign);
-                out.put_u16(0);
+                // PostgreSQL states 32 digits for an infinity, none for NaN.
+                out.put_u16(if sign == 0xc000 { 0 } else { 32 });
                 return Ok(());
             }
             let (digits, weight, negative) = n.to_wire();

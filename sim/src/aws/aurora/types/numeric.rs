@@ -1,7 +1,7 @@
 //! `numeric`: exact decimals with PostgreSQL's display scales.
 //!
 //! Modelled: 38 significant digits, which is what a ledger's amounts and rates need; a result beyond them is refused
-//! with 22003 rather than rounded. NaN and the infinities are there. Not modelled: scales above 38.
+//! with 0A000 rather than rounded. NaN and the infinities are there. Not modelled: scales above 38.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -24,8 +24,10 @@ const SPECIAL: u16 = u16::MAX;
 const MIN_QUOTIENT_DIGITS: i32 = 16;
 
 fn overflow() -> Box<Error> {
-    Error::new(code::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format")
-        .detail("This engine computes numeric values of up to 38 digits.")
+    Error::new(
+        code::FEATURE_NOT_SUPPORTED,
+        "a numeric value of more than 38 digits is not supported",
+    )
 }
 
 fn pow10(n: u32) -> Option<i128> {

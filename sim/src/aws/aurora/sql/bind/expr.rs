@@ -336,7 +336,7 @@ impl Binder<'_> {
             }
             level += 1;
         }
-        match table_name {
+        match table_name.clone() {
             Some(t) if !seen_table => fail(
                 code::UNDEFINED_TABLE,
                 format!("missing FROM-clause entry for table \"{t}\""),
@@ -345,6 +345,11 @@ impl Binder<'_> {
                 code::UNDEFINED_COLUMN,
                 format!("column {t}.{column} does not exist"),
             ),
+            _ if ["tableoid", "cmax", "xmax", "cmin", "xmin", "ctid"].contains(&column.as_str())
+                && (table_name.is_none() || seen_table) =>
+            {
+                unsupported(format_args!("system column {column}"))
+            }
             None if column == "current_schema" && name.quote_style.is_none() => {
                 self.call("current_schema", Vec::new())
             }
@@ -568,6 +573,14 @@ impl Binder<'_> {
                 items.push(self.cast_to(item, elem, typmod)?.expr);
             }
             return Ok(Typed::new(Expr::Array(elem, items), ty));
+        }
+        // A literal on its way to a double does not pass through numeric, which has fewer digits here.
+        if matches!(ty, Type::Float4 | Type::Float8)
+            && let ast::Expr::Value(v) = expr
+            && let ast::Value::Number(n, _) = &v.value
+        {
+            let literal = Typed::new(Expr::Const(Value::text(n)), Type::Unknown);
+            return self.coerce(literal, ty, typmod, CastContext::Explicit);
         }
         let inner = self.expr(expr)?;
         if matches!(inner.expr, Expr::Param(_)) && inner.ty == Type::Unknown {

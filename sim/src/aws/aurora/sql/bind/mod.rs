@@ -3,6 +3,7 @@
 mod access;
 mod call;
 mod expr;
+mod fold;
 mod from;
 mod modify;
 mod name;

@@ -173,7 +173,11 @@ impl Binder<'_> {
                 let count = rows.iter().filter(|r| is_default(&r[i])).count();
                 defaulted[i] = count > 0 && count == total;
                 for row in rows.iter_mut().filter(|r| is_default(&r[i])) {
-                    row[i] = table.columns[*target].default.clone().map_or(NULL, |d| d.0);
+                    // When all rows say DEFAULT it is computed with the row itself, and must not be twice.
+                    row[i] = match &table.columns[*target].default {
+                        Some((default, _)) if !defaulted[i] => default.clone(),
+                        _ => NULL,
+                    };
                 }
             }
         }
@@ -413,6 +417,10 @@ impl Binder<'_> {
                             self.cast_to(value, column.ty, -1)?
                         }
                         _ => self.expr(value)?,
+                    };
+                    let typed = Typed {
+                        expr: super::fold::constants(typed.expr)?,
+                        ..typed
                     };
                     let assigned = self.assign(typed.clone(), column.ty, &column.name)?;
                     if column.typmod >= 0 && typed.typmod != column.typmod {

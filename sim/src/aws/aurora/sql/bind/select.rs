@@ -557,6 +557,10 @@ impl Binder<'_> {
 
     fn target(&mut self, e: &ast::Expr, expected: Option<&(Type, i32)>, keep_unknown: bool) -> Result<Typed> {
         let typed = self.expr(e)?;
+        let typed = Typed {
+            expr: super::fold::constants(typed.expr)?,
+            ..typed
+        };
         match expected {
             Some((ty, _)) if matches!(typed.ty, Type::Unknown | Type::UnknownArray) => {
                 self.coerce(typed, *ty, -1, CastContext::Assignment)

@@ -256,6 +256,22 @@ fn skip(p: &mut Parser<'_>, construct: impl Into<String>) -> Result<Command> {
     Ok(Command::Lacking(construct.into()))
 }
 
+/// CREATE TABLE name (LIKE ...).
+fn creates_like(p: &Parser<'_>) -> bool {
+    let is = |n: usize, wanted: &str| {
+        p.peek_nth_token_ref(n)
+            .token
+            .to_string()
+            .eq_ignore_ascii_case(wanted)
+    };
+    is(0, "create")
+        && (2..10).any(|n| {
+            matches!(p.peek_nth_token_ref(n).token, Token::LParen)
+                && is(n + 1, "like")
+                && (1..n).any(|t| is(t, "table"))
+        })
+}
+
 /// Statements known by their first words alone.
 fn lacking(p: &mut Parser<'_>) -> Result<Option<Command>> {
     const FIRST: &[&[&str]] = &[
@@ -321,6 +337,9 @@ fn lacking(p: &mut Parser<'_>) -> Result<Option<Command>> {
             }
             return skip(p, first.join(" ").to_uppercase()).map(Some);
         }
+    }
+    if creates_like(p) {
+        return skip(p, "CREATE TABLE LIKE").map(Some);
     }
     for verb in ["create", "alter", "drop"] {
         for object in OBJECTS {
