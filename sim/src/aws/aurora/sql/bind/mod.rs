@@ -1,10 +1,16 @@
 //! Binding: names become places, literals get types, conditions move to where they can use an index.
 
 mod access;
+mod aggregate;
+mod assign;
 mod call;
+mod column;
+mod conflict;
 mod expr;
 mod fold;
 mod from;
+mod grouping;
+mod literal;
 mod modify;
 mod name;
 mod ops;
@@ -13,8 +19,11 @@ mod scope;
 mod security;
 mod select;
 mod set;
+mod setop;
 mod subquery;
+mod target;
 mod types;
+mod window;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -6,15 +6,10 @@ use std::sync::Arc;
 use sqlparser::ast::{self, SetExpr};
 
 use super::super::expr::Expr;
-use super::super::parse;
-use super::super::plan::{
-    Body, Conflict, ConflictUpdate, Delete, Distinct, Insert, Modify, NULL, Node, Query, Select, Update,
-};
-use super::super::rewrite::{Inference, inference, overriding};
+use super::super::plan::{Body, Delete, Distinct, Insert, Modify, NULL, Node, Query, Select, Update};
+use super::super::rewrite::overriding;
 use super::{Binder, Rel, Scope, Typed, access, conjuncts, fold, qualified, resolve};
-use crate::aws::aurora::catalog::{
-    Identity, IndexDef, KeyPart, Object, Oid, PolicyCommand, Privilege, Table,
-};
+use crate::aws::aurora::catalog::{Identity, Object, PolicyCommand, Privilege, Table};
 use crate::aws::aurora::error::{Error, Result, code, fail, unsupported};
 use crate::aws::aurora::lock::Mode;
 use crate::aws::aurora::types::{CastContext, Type};
@@ -33,7 +28,7 @@ impl Binder<'_> {
         }
     }
 
-    fn undefined_column(table: &Table, column: &str) -> Box<Error> {
+    pub(super) fn undefined_column(table: &Table, column: &str) -> Box<Error> {
         Error::new(
             code::UNDEFINED_COLUMN,
             format!(
@@ -242,205 +237,6 @@ impl Binder<'_> {
         Ok((source, values))
     }
 
-    fn conflict(&mut self, table: &Arc<Table>, alias: &str, c: &ast::OnConflict) -> Result<Conflict> {
-        let arbiters = match &c.conflict_target {
-            None => Vec::new(),
-            Some(ast::ConflictTarget::OnConstraint(name)) => {
-                let (_, name) = qualified(name)?;
-                match table.indexes.iter().find(|i| i.constraint && i.name == name) {
-                    Some(index) => vec![index.oid],
-                    None => {
-                        return fail(
-                            code::UNDEFINED_OBJECT,
-                            format!(
-                                "constraint \"{name}\" for table \"{}\" does not exist",
-                                table.name
-                            ),
-                        );
-                    }
-                }
-            }
-            Some(ast::ConflictTarget::Columns(names)) => self.inferred(table, names)?,
-        };
-        let update = match &c.action {
-            ast::OnConflictAction::DoNothing => None,
-            ast::OnConflictAction::DoUpdate(update) => {
-                if arbiters.is_empty() {
-                    return fail(
-                        code::SYNTAX_ERROR,
-                        "ON CONFLICT DO UPDATE requires inference specification or constraint name",
-                    );
-                }
-                self.need(table.oid, Privilege::UPDATE, Vec::new());
-                self.need(table.oid, Privilege::SELECT, Vec::new());
-                let mut scope = Scope::new("ON CONFLICT");
-                scope.push(Rel::of_table(table, alias, 0));
-                let mut excluded = Rel::of_table(table, "excluded", table.columns.len());
-                excluded.qualified_only = true;
-                scope.push(excluded);
-                self.scopes.push(scope);
-                let set = self.assignments(table, &update.assignments);
-                let filter = update
-                    .selection
-                    .as_ref()
-                    .map(|e| self.boolean(e, "WHERE"))
-                    .transpose();
-                self.scopes.pop();
-                let using = self.using_security(
-                    table,
-                    0,
-                    &[PolicyCommand::All, PolicyCommand::Update, PolicyCommand::Select],
-                )?;
-                let check = self.write_security(table, &[PolicyCommand::All, PolicyCommand::Update])?;
-                Some(ConflictUpdate {
-                    set: set?,
-                    filter: filter?,
-                    using,
-                    check,
-                })
-            }
-        };
-        Ok(Conflict { arbiters, update })
-    }
-
-    /// The unique indexes that an ON CONFLICT target means.
-    fn inferred(&mut self, table: &Arc<Table>, names: &[ast::Ident]) -> Result<Vec<Oid>> {
-        let (mut columns, mut exprs, mut conditions) = (BTreeSet::new(), Vec::new(), Vec::new());
-        for ident in names {
-            match inference(&ident.value) {
-                Inference::Column(_) => {
-                    let name = fold(ident);
-                    columns.insert(table.column(&name).ok_or_else(|| {
-                        Error::new(
-                            code::UNDEFINED_COLUMN,
-                            format!("column \"{name}\" does not exist"),
-                        )
-                    })?);
-                }
-                Inference::Expression(text) => {
-                    let e = parse::expression(text)?;
-                    match self.table_expr(table, &e, "ON CONFLICT clauses")?.expr {
-                        Expr::Column(at) => _ = columns.insert(at),
-                        other => exprs.push(other),
-                    }
-                }
-                Inference::Where(text) => {
-                    let e = parse::expression(text)?;
-                    let typed = self.table_expr(table, &e, "ON CONFLICT clauses")?;
-                    conjuncts(self.as_boolean(typed, "WHERE")?, &mut conditions);
-                }
-            }
-        }
-        let fits = |i: &&IndexDef| {
-            let (mut have, mut have_exprs) = (BTreeSet::new(), Vec::new());
-            for part in &i.parts {
-                match part {
-                    KeyPart::Column(c) => _ = have.insert(*c),
-                    KeyPart::Expr(e, _) => have_exprs.push(e),
-                }
-            }
-            let mut wanted = Vec::new();
-            if let Some((predicate, _)) = &i.predicate {
-                conjuncts(predicate.clone(), &mut wanted);
-            }
-            i.unique
-                && have == columns
-                && have_exprs.iter().all(|h| exprs.iter().any(|e| e.same_as(h)))
-                && exprs.iter().all(|e| have_exprs.iter().any(|h| e.same_as(h)))
-                && wanted.iter().all(|w| conditions.iter().any(|c| c.same_as(w)))
-        };
-        let found: Vec<Oid> = table.indexes.iter().filter(fits).map(|i| i.oid).collect();
-        if found.is_empty() {
-            return fail(
-                code::INVALID_COLUMN_REFERENCE,
-                "there is no unique or exclusion constraint matching the ON CONFLICT specification",
-            );
-        }
-        Ok(found)
-    }
-
-    /// SET clauses, in the current scope.
-    fn assignments(&mut self, table: &Arc<Table>, items: &[ast::Assignment]) -> Result<Vec<(usize, Expr)>> {
-        let mut out: Vec<(usize, Expr)> = Vec::new();
-        self.clause("UPDATE", false, false);
-        for item in items {
-            let pairs: Vec<(String, Assigned<'_>)> = match (&item.target, &item.value) {
-                (ast::AssignmentTarget::ColumnName(name), value) => {
-                    let (qualifier, column) = qualified(name)?;
-                    let column = qualifier.unwrap_or(column);
-                    vec![(column, Assigned::Ast(value))]
-                }
-                (ast::AssignmentTarget::Tuple(names), ast::Expr::Tuple(values)) => {
-                    if names.len() != values.len() {
-                        return fail(
-                            code::SYNTAX_ERROR,
-                            "number of columns does not match number of values",
-                        );
-                    }
-                    let mut pairs = Vec::new();
-                    for (name, value) in names.iter().zip(values) {
-                        pairs.push((qualified(name)?.1, Assigned::Ast(value)));
-                    }
-                    pairs
-                }
-                (ast::AssignmentTarget::Tuple(names), ast::Expr::Nested(value)) if names.len() == 1 => {
-                    vec![(qualified(&names[0])?.1, Assigned::Ast(value))]
-                }
-                (ast::AssignmentTarget::Tuple(_), other) => {
-                    return unsupported(format_args!("assigning {other} to several columns"));
-                }
-            };
-            for (name, value) in pairs {
-                let Some(at) = table.column(&name) else {
-                    return Err(Self::undefined_column(table, &name));
-                };
-                if out.iter().any(|(have, _)| *have == at) {
-                    return fail(
-                        code::SYNTAX_ERROR,
-                        format!("multiple assignments to same column \"{name}\""),
-                    );
-                }
-                let column = &table.columns[at];
-                let Assigned::Ast(value) = value;
-                let is_default = matches!(value, ast::Expr::Identifier(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case("default"));
-                if (column.identity == Some(Identity::Always) || column.generated.is_some()) && !is_default {
-                    return fail(
-                        code::GENERATED_ALWAYS,
-                        format!("column \"{name}\" can only be updated to DEFAULT"),
-                    );
-                }
-                let expr = if is_default {
-                    column.default.clone().map_or(NULL, |d| d.0)
-                } else {
-                    let typed = match value {
-                        ast::Expr::Array(_) if column.ty.elem().is_some() => {
-                            self.cast_to(value, column.ty, -1)?
-                        }
-                        _ => self.expr(value)?,
-                    };
-                    let typed = Typed {
-                        expr: super::fold::constants(typed.expr)?,
-                        ..typed
-                    };
-                    let assigned = self.assign(typed.clone(), column.ty, &column.name)?;
-                    if column.typmod >= 0 && typed.typmod != column.typmod {
-                        let typed = Typed {
-                            expr: assigned,
-                            ty: column.ty,
-                            typmod: -1,
-                        };
-                        self.coerce(typed, column.ty, column.typmod, CastContext::Assignment)?
-                            .expr
-                    } else {
-                        assigned
-                    }
-                };
-                out.push((at, expr));
-            }
-        }
-        Ok(out)
-    }
-
     pub(super) fn update(&mut self, u: &ast::Update) -> Result<Modify> {
         if u.or.is_some() || u.limit.is_some() || !u.order_by.is_empty() || u.output.is_some() {
             return unsupported("an UPDATE clause of another dialect");
@@ -589,10 +385,6 @@ impl Binder<'_> {
         };
         Ok((select, width))
     }
-}
-
-enum Assigned<'a> {
-    Ast(&'a ast::Expr),
 }
 
 /// Whether a query body is VALUES.
