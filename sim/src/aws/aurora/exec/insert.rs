@@ -32,14 +32,17 @@ impl Running<'_> {
         };
         let mut returned = Vec::new();
         let mut touched = 0;
-        for at in 0..lists.len().max(rows.len()) {
+        let lazy = lists.iter().map(Given::List);
+        for given in lazy.chain(rows.iter().map(Given::Row)) {
+            // What one row waited for is no other row's wait.
+            self.waits.take();
             let values = self
-                .with_waits(|ctx| match lists.get(at) {
-                    Some(list) => {
+                .with_waits(|ctx| match given {
+                    Given::List(list) => {
                         let row = eval_row(ctx, list, &Env::of(&[]))?;
                         eval_row(ctx, &i.values, &Env::of(&row))
                     }
-                    None => eval_row(ctx, &i.values, &Env::of(&rows[at])),
+                    Given::Row(row) => eval_row(ctx, &i.values, &Env::of(row)),
                 })
                 .await?;
             let row = self.complete(&i.table, values)?;
@@ -383,6 +386,13 @@ impl Running<'_> {
         })?;
         self.complete(table, new)
     }
+}
+
+/// A row to insert: expressions of VALUES, or values that a query yielded.
+#[derive(Clone, Copy)]
+enum Given<'a> {
+    List(&'a Vec<Expr>),
+    Row(&'a Vec<Value>),
 }
 
 /// What became of one ON CONFLICT DO UPDATE.

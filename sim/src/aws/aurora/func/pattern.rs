@@ -189,7 +189,7 @@ fn to_char_number(a: &[Value]) -> Result<Value> {
     out.insert(first, if negative { '-' } else { ' ' });
     if let Some(fraction) = fraction {
         out.push('.');
-        for (i, c) in fraction.chars().enumerate() {
+        for (i, c) in fraction.char_indices() {
             let digit = frac.chars().nth(i).unwrap_or('0');
             let rest_zero = frac.chars().skip(i).all(|d| d == '0');
             if !fill && c == '9' && rest_zero && !fraction[i..].contains('0') {

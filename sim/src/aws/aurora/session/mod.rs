@@ -220,7 +220,7 @@ impl Session {
         row: &'r [Value],
         is_text: impl Fn(usize) -> bool,
     ) -> std::borrow::Cow<'r, [Value]> {
-        let named = |ty: Type| matches!(ty, Type::Regclass | Type::Regtype);
+        let named = Type::is_reg;
         if !columns.iter().any(|c| named(c.ty)) {
             return row.into();
         }

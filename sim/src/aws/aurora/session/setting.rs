@@ -15,7 +15,7 @@ pub(super) fn shown(setting: &Setting) -> Option<Vec<Output>> {
         Setting::ShowAll => vec!["name", "setting", "description"],
         _ => return None,
     };
-    Some(names.into_iter().map(|n| Output::text(n)).collect())
+    Some(names.into_iter().map(Output::text).collect())
 }
 
 /// Some names are shown otherwise than they are looked up.

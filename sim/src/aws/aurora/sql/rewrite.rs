@@ -99,7 +99,7 @@ pub(super) fn rewrite(tokens: Vec<Token>) -> Vec<Token> {
                 Keyword::IDENTITY => identity(&tokens, at),
                 Keyword::TABLE => table(&tokens, at, &out),
                 Keyword::COLLATE => collate(&tokens, at),
-                Keyword::VALUES => values(&tokens, at, &mut out),
+                Keyword::VALUES => values(&tokens, at, &out),
                 Keyword::FROM => trim_from(&tokens, at, &out),
                 _ if is_type(&w.value) => typed_literal(&tokens, at),
                 _ => None,
@@ -169,7 +169,7 @@ fn collate(tokens: &[Token], at: usize) -> Replaced {
 }
 
 /// `SELECT (VALUES ...)`, which would be taken for a call of a function of that name.
-fn values(tokens: &[Token], at: usize, out: &mut Vec<Token>) -> Replaced {
+fn values(tokens: &[Token], at: usize, out: &[Token]) -> Replaced {
     let (open, Token::LParen) = last(out)? else {
         return None;
     };

@@ -42,7 +42,9 @@ pub(crate) fn decode(bytes: &[u8], ty: Type) -> Result<Value> {
         Type::Int2 => Value::Int2(i16::from_be_bytes(exact(bytes, ty)?)),
         Type::Int4 => Value::Int4(i32::from_be_bytes(exact(bytes, ty)?)),
         Type::Int8 => Value::Int8(i64::from_be_bytes(exact(bytes, ty)?)),
-        Type::Oid | Type::Regclass | Type::Regtype => Value::Oid(u32::from_be_bytes(exact(bytes, ty)?)),
+        Type::Oid | Type::Regclass | Type::Regtype | Type::Regnamespace | Type::Regrole => {
+            Value::Oid(u32::from_be_bytes(exact(bytes, ty)?))
+        }
         Type::Float4 => Value::Float4(f32::from_be_bytes(exact(bytes, ty)?)),
         Type::Float8 => Value::Float8(f64::from_be_bytes(exact(bytes, ty)?)),
         Type::Numeric => decode_numeric(bytes)?,
@@ -102,7 +104,7 @@ fn decode_numeric(bytes: &[u8]) -> Result<Value> {
             sign != 0,
             scale,
         )?)),
-        other => match Numeric::from_special_sign(other as u16) {
+        other => match Numeric::from_special_sign(other) {
             Some(n) => Ok(Value::Numeric(n)),
             None => fail(
                 code::INVALID_BINARY_REPRESENTATION,

@@ -153,7 +153,7 @@ pub(crate) fn decode(input: &str, ty: Type, typmod: i32, now: i64) -> Result<Val
         Type::Int4 => Value::Int4(integer(input, ty)? as i32),
         Type::Int8 => Value::Int8(integer(input, ty)?),
         Type::Oid => Value::Oid(integer(input, ty)? as u32),
-        Type::Regclass | Type::Regtype => Value::Oid(integer(input, Type::Oid)? as u32),
+        ty if ty.is_reg() => Value::Oid(integer(input, Type::Oid)? as u32),
         Type::Float4 => Value::Float4(float(input, ty)? as f32),
         Type::Float8 => Value::Float8(float(input, ty)?),
         Type::Numeric => Value::Numeric(Numeric::parse(input)?),

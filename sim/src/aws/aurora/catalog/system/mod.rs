@@ -14,7 +14,7 @@ pub(crate) use types::type_name;
 use std::sync::Arc;
 
 use super::{Catalog, Oid};
-use crate::aws::aurora::error::Result;
+use crate::aws::aurora::error::{Result, code, fail};
 use crate::aws::aurora::exec::{Db, Rows};
 use crate::aws::aurora::sql::bind::named;
 use crate::aws::aurora::sql::plan::Output;
@@ -77,6 +77,21 @@ pub(crate) fn regclass(catalog: &Catalog, search_path: &[String], name: &str) ->
     }
 }
 
+/// The oid of a schema or role by name.
+pub(crate) fn reg_oid(catalog: &Catalog, name: &str, ty: Type) -> Result<Oid> {
+    let clean = name.trim_matches('"');
+    if ty == Type::Regrole {
+        return catalog.role(clean).map(|r| r.oid);
+    }
+    match catalog.schemas.get(clean) {
+        Some(schema) => Ok(schema.oid),
+        None => fail(
+            code::INVALID_SCHEMA_NAME,
+            format!("schema \"{clean}\" does not exist"),
+        ),
+    }
+}
+
 /// The oid of a type by name.
 pub(crate) fn regtype(name: &str) -> Result<Oid> {
     Ok(named(name)?.oid())
@@ -87,6 +102,22 @@ pub(crate) fn reg_name(catalog: &Catalog, search_path: &[String], value: &Value,
     let Value::Oid(oid) = value else { return None };
     if ty == Type::Regtype {
         return Some(Type::from_oid(*oid).map_or_else(|| oid.to_string(), |t| t.name().to_string()));
+    }
+    let found = match ty {
+        Type::Regnamespace => catalog
+            .schemas
+            .iter()
+            .find(|(_, s)| s.oid == *oid)
+            .map(|(name, _)| name.clone()),
+        Type::Regrole => catalog
+            .roles
+            .values()
+            .find(|r| r.oid == *oid)
+            .map(|r| r.name.clone()),
+        _ => None,
+    };
+    if matches!(ty, Type::Regnamespace | Type::Regrole) {
+        return Some(found.map_or_else(|| oid.to_string(), |n| crate::aws::aurora::types::quote_ident(&n)));
     }
     let Some((schema, name)) = catalog.relation_place(*oid) else {
         let system = FAMILIES.iter().flat_map(|f| f.iter()).find(|t| t.oid() == *oid);

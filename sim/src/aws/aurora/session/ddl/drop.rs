@@ -51,7 +51,7 @@ impl Session {
             kind => {
                 let mut chosen = Vec::new();
                 for name in &d.names {
-                    chosen.extend(self.to_drop(kind, name, d.if_exists)?);
+                    chosen.extend(self.drop_target(kind, name, d.if_exists)?);
                 }
                 for oid in &chosen {
                     self.lock(Tag::Relation(*oid), Mode::AccessExclusive).await?;
@@ -63,7 +63,7 @@ impl Session {
     }
 
     /// The oid a name in DROP means; None when it is missing and may be.
-    fn to_drop(&mut self, kind: Kind, name: &ObjectName, if_exists: bool) -> Result<Option<Oid>> {
+    fn drop_target(&mut self, kind: Kind, name: &ObjectName, if_exists: bool) -> Result<Option<Oid>> {
         let (schema, bare) = qualified(name)?;
         let catalog = self.catalog();
         let path = match schema {

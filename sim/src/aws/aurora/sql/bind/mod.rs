@@ -370,6 +370,9 @@ impl<'a> Binder<'a> {
             Type::Regclass if s.parse::<u32>().is_err() => Ok(Value::Oid(
                 self.regclass(s).ok_or_else(|| undefined_table(None, s))?,
             )),
+            Type::Regnamespace | Type::Regrole if s.parse::<u32>().is_err() => Ok(Value::Oid(
+                crate::aws::aurora::catalog::system::reg_oid(self.catalog, s, ty)?,
+            )),
             Type::Regtype if s.parse::<u32>().is_err() => Ok(Value::Oid(types::named(s)?.oid())),
             _ => {
                 let value = crate::aws::aurora::types::decode_text(s, ty, -1, self.settings.now)?;

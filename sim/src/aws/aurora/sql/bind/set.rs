@@ -22,6 +22,7 @@ pub(super) fn returns_set(name: &str) -> bool {
             | "jsonb_each_text"
             | "jsonb_object_keys"
             | "string_to_table"
+            | "pg_partition_ancestors"
     )
 }
 
@@ -103,6 +104,14 @@ impl Binder<'_> {
             bound[i] = binder.coerce(arg, ty, -1, CastContext::Implicit)?;
             Ok(())
         };
+        if name == "pg_partition_ancestors" && count == 1 {
+            // No table is a partition, so none has ancestors.
+            let none = Expr::Array(Type::Regclass, Vec::new());
+            return Ok((
+                SourceKind::Unnest(vec![none]),
+                vec![column(alias_column, Type::Regclass)],
+            ));
+        }
         let (kind, columns) = match (name, count) {
             ("generate_series", 2 | 3) => {
                 let first = bound[0].ty;
