@@ -276,23 +276,30 @@ pub(super) const TABLE: &[Builtin] = &[
         )))
     }),
     Builtin::new("pg_get_constraintdef", &[O], T, |c, a| {
-        maybe(definition::constraint(c.db()?.catalog, oid(&a[0])))
+        maybe(definition::constraint(c.db()?.catalog, oid(&a[0]), false))
     }),
     Builtin::new("pg_get_constraintdef", &[O, BOOL], T, |c, a| {
-        maybe(definition::constraint(c.db()?.catalog, oid(&a[0])))
+        maybe(definition::constraint(
+            c.db()?.catalog,
+            oid(&a[0]),
+            a[1].is_true(),
+        ))
     }),
     Builtin::new("pg_get_indexdef", &[O], T, |c, a| {
-        maybe(definition::index_by_oid(c.db()?.catalog, oid(&a[0]), 0))
+        maybe(definition::index_by_oid(c.db()?.catalog, oid(&a[0]), 0, false))
     }),
     Builtin::new("pg_get_indexdef", &[O, I4, BOOL], T, |c, a| {
         maybe(definition::index_by_oid(
             c.db()?.catalog,
             oid(&a[0]),
             a[1].as_i64() as usize,
+            a[2].is_true(),
         ))
     }),
     Builtin::new("pg_get_expr", &[T, O], T, |_, a| Ok(a[0].clone())),
     Builtin::new("pg_get_expr", &[T, O, BOOL], T, |_, a| Ok(a[0].clone())),
+    Builtin::new("pg_get_triggerdef", &[O], T, |_, _| Ok(Value::Null)),
+    Builtin::new("pg_get_triggerdef", &[O, BOOL], T, |_, _| Ok(Value::Null)),
     Builtin::new("pg_get_viewdef", &[O], T, view_definition),
     Builtin::new("pg_get_viewdef", &[O, BOOL], T, view_definition),
     Builtin::new("pg_get_statisticsobjdef_columns", &[O], T, |_, _| Ok(Value::Null)),

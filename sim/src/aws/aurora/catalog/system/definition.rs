@@ -28,8 +28,8 @@ fn part(table: &Table, index: &IndexDef, at: usize) -> String {
     }
 }
 
-/// CREATE INDEX.
-pub(crate) fn index(table: &Table, index: &IndexDef) -> String {
+/// CREATE INDEX; pretty is without needless parentheses.
+pub(crate) fn index(table: &Table, index: &IndexDef, pretty: bool) -> String {
     let unique = if index.unique { "UNIQUE " } else { "" };
     let parts: Vec<String> = (0..index.parts.len())
         .map(|at| {
@@ -42,10 +42,13 @@ pub(crate) fn index(table: &Table, index: &IndexDef) -> String {
     } else {
         ""
     };
-    let filter = index
-        .predicate
-        .as_ref()
-        .map_or_else(String::new, |(_, text)| format!(" WHERE ({text})"));
+    let filter = index.predicate.as_ref().map_or_else(String::new, |(_, text)| {
+        if pretty {
+            format!(" WHERE {text}")
+        } else {
+            format!(" WHERE ({text})")
+        }
+    });
     format!(
         "CREATE {unique}INDEX {} ON {}.{} USING btree ({}){nulls}{filter}",
         quote_ident(&index.name),
@@ -56,13 +59,13 @@ pub(crate) fn index(table: &Table, index: &IndexDef) -> String {
 }
 
 /// `pg_get_indexdef`: the whole, or one column.
-pub(crate) fn index_by_oid(catalog: &Catalog, oid: Oid, column: usize) -> Option<String> {
+pub(crate) fn index_by_oid(catalog: &Catalog, oid: Oid, column: usize, pretty: bool) -> Option<String> {
     let table = catalog
         .tables()
         .find(|t| t.indexes.iter().any(|i| i.oid == oid))?;
     let found = table.indexes.iter().find(|i| i.oid == oid)?;
     match column {
-        0 => Some(index(table, found)),
+        0 => Some(index(table, found, pretty)),
         n if n <= found.parts.len() => Some(part(table, found, n - 1)),
         _ => Some(String::new()),
     }
@@ -80,12 +83,17 @@ fn action(word: &str, a: RefAction) -> String {
 }
 
 /// `pg_get_constraintdef`.
-pub(crate) fn constraint(catalog: &Catalog, oid: Oid) -> Option<String> {
+pub(crate) fn constraint(catalog: &Catalog, oid: Oid, pretty: bool) -> Option<String> {
     for table in catalog.tables() {
         let not_valid = |valid: bool| if valid { "" } else { " NOT VALID" };
         for check in &table.checks {
             if constraint_oid(table, &check.name) == oid {
-                return Some(format!("CHECK (({})){}", check.text, not_valid(check.valid)));
+                let text = if pretty {
+                    check.text.clone()
+                } else {
+                    format!("({})", check.text)
+                };
+                return Some(format!("CHECK ({text}){}", not_valid(check.valid)));
             }
         }
         for fk in &table.foreign_keys {

@@ -69,12 +69,18 @@ pub(crate) fn regclass(catalog: &Catalog, search_path: &[String], name: &str) ->
         Some(quoted) => quoted.to_string(),
         None => s.to_lowercase(),
     };
-    match name.split_once('.') {
+    let found = match name.split_once('.') {
         Some((schema, name)) => catalog.names.get(&(clean(schema), clean(name))).copied(),
         None => search_path
             .iter()
             .find_map(|s| catalog.names.get(&(s.clone(), clean(name))).copied()),
-    }
+    };
+    found.or_else(|| {
+        let (schema, name) = name
+            .split_once('.')
+            .map_or((None, name), |(s, n)| (Some(clean(s)), n));
+        find(schema.as_deref(), &clean(name)).map(SystemTable::oid)
+    })
 }
 
 /// The oid of a schema or role by name.

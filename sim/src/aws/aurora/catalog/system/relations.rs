@@ -64,7 +64,8 @@ fn class(catalog: &Catalog, c: &Class<'_>) -> Vec<Value> {
         Value::Int2(c.columns as i16),
         Value::Int2(table.map_or(0, |t| t.checks.len()) as i16),
         b(false),
-        b(false),
+        // Foreign keys are triggers in PostgreSQL, on both sides.
+        b(table.is_some_and(|t| !t.foreign_keys.is_empty() || !t.referenced_by.is_empty())),
         b(false),
         b(table.is_some_and(|t| t.row_security)),
         b(table.is_some_and(|t| t.force_row_security)),
@@ -528,7 +529,7 @@ pub(super) static TABLES: &[SystemTable] = &[
                         t(&table.name),
                         t(&index.name),
                         Value::Null,
-                        t(definition::index(table, index)),
+                        t(definition::index(table, index, false)),
                     ]);
                 }
             }
