@@ -7,7 +7,7 @@ use super::query::{candidates, count};
 use super::rows::{Locked, Target};
 use super::{Ctx, Db, MUST_WAIT, Rows, Slots, Waits, constraint, eval_row, node, run};
 use crate::aws::aurora::catalog::{Catalog, Object, Privilege};
-use crate::aws::aurora::error::{Result, code, fail};
+use crate::aws::aurora::error::{Result, code, fail, unsupported};
 use crate::aws::aurora::lock::Tag;
 use crate::aws::aurora::session::{Answer, Session};
 use crate::aws::aurora::sql::expr::Expr;
@@ -297,7 +297,10 @@ pub(in crate::aws::aurora) fn evaluate(session: &mut Session, e: &Expr, row: &[V
         }
     };
     let mut running = Running::new(session, &plan, &[], view);
-    running.with(|ctx| super::eval(ctx, e, &super::Env::of(row)))
+    match running.with(|ctx| super::eval(ctx, e, &super::Env::of(row))) {
+        Err(e) if e.code == MUST_WAIT => unsupported("a function that waits, outside a query"),
+        other => other,
+    }
 }
 
 fn denied(kind: &str, name: &str) -> Box<crate::aws::aurora::error::Error> {

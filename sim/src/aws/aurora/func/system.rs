@@ -37,10 +37,7 @@ fn current_setting(ctx: &Ctx<'_>, a: &[Value]) -> Result<Value> {
     match local.settings.borrow().get(&name) {
         Some(v) => Ok(Value::text(v)),
         None if a.get(1).is_some_and(Value::is_true) => Ok(Value::Null),
-        None => fail(
-            code::UNDEFINED_OBJECT,
-            format!("unrecognized configuration parameter \"{name}\""),
-        ),
+        None => crate::aws::aurora::session::settings::unknown(&name),
     }
 }
 

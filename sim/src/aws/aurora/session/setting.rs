@@ -98,10 +98,7 @@ impl Session {
         };
         match value {
             Some(value) => Ok(value),
-            None => fail(
-                code::UNDEFINED_OBJECT,
-                format!("unrecognized configuration parameter \"{name}\""),
-            ),
+            None => super::settings::unknown(name),
         }
     }
 

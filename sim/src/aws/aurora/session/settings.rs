@@ -57,6 +57,25 @@ const READ_ONLY: &[&str] = &[
     "server_version_num",
 ];
 
+/// Every parameter of PostgreSQL 15.
+const POSTGRES: &str = include_str!("postgres.txt");
+
+/// Whether PostgreSQL has a parameter that is missing here: the difference between 0A000 and 42704.
+fn lacking(name: &str) -> bool {
+    !Settings::known(name) && POSTGRES.split_whitespace().any(|n| n == name)
+}
+
+/// The error for a parameter that is not here.
+pub(crate) fn unknown<T>(name: &str) -> Result<T> {
+    if lacking(name) {
+        return unsupported(format_args!("parameter \"{name}\""));
+    }
+    fail(
+        code::UNDEFINED_OBJECT,
+        format!("unrecognized configuration parameter \"{name}\""),
+    )
+}
+
 /// Settings whose unit is milliseconds.
 const TIMES: &[&str] = &[
     "deadlock_timeout",
@@ -197,10 +216,7 @@ impl Settings {
     /// Checks a value and brings it to the form it is shown in.
     fn normalise(name: &str, value: &str) -> Result<String> {
         if !Self::known(name) {
-            return Err(Error::new(
-                code::UNDEFINED_OBJECT,
-                format!("unrecognized configuration parameter \"{name}\""),
-            ));
+            return unknown(name);
         }
         if READ_ONLY.contains(&name) {
             return fail("55P02", format!("parameter \"{name}\" cannot be changed"));
@@ -275,10 +291,7 @@ impl Settings {
     pub(crate) fn reset(&mut self, name: &str) -> Result<()> {
         let name = name.to_lowercase();
         if !Self::known(&name) {
-            return fail(
-                code::UNDEFINED_OBJECT,
-                format!("unrecognized configuration parameter \"{name}\""),
-            );
+            return unknown(&name);
         }
         self.remember(&name);
         self.local.remove(&name);

@@ -330,7 +330,6 @@ pub(crate) enum SetFunction {
     JsonEach,
     JsonEachText,
     JsonObjectKeys,
-    RegexpSplit,
     StringToTable,
 }
 

@@ -25,8 +25,8 @@ pub(crate) fn marked(ident: &str) -> Option<&str> {
 
 /// One element of an ON CONFLICT target.
 pub(crate) enum Inference<'a> {
-    /// A column.
-    Column(&'a str),
+    /// A column, by the element's own name.
+    Column,
     /// An index expression's text.
     Expression(&'a str),
     /// The text of the index predicate.
@@ -36,7 +36,7 @@ pub(crate) enum Inference<'a> {
 /// Reads an element of an ON CONFLICT target.
 pub(crate) fn inference(ident: &str) -> Inference<'_> {
     match marked(ident) {
-        None => Inference::Column(ident),
+        None => Inference::Column,
         Some(text) => text
             .strip_prefix(WHERE)
             .map_or(Inference::Expression(text), Inference::Where),

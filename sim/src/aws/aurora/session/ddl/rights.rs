@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlparser::ast::ObjectName;
 
 use crate::aws::aurora::catalog::{Acl, Object, Oid, Privilege, Table, Touched};
-use crate::aws::aurora::error::{Result, code, fail, unsupported};
+use crate::aws::aurora::error::{Result, code, fail};
 use crate::aws::aurora::session::{Answer, Session};
 use crate::aws::aurora::sql::bind::qualified;
 use crate::aws::aurora::sql::command::{Grant, GrantObject, Rights};
@@ -29,11 +29,6 @@ const SCHEMA: Class = Class {
     word: "schema",
     all: Privilege::SCHEMA,
 };
-const DATABASE: Class = Class {
-    word: "database",
-    all: Privilege::DATABASE,
-};
-
 fn apply(g: &Grant, class: Class, acl: &mut Acl, table: Option<&Table>) -> Result<()> {
     let list = match &g.rights {
         Rights::All(columns) if columns.is_empty() => vec![(class.all, Vec::new())],
@@ -95,11 +90,6 @@ impl Session {
                         k.schemas.insert(name.clone(), Arc::new(schema))
                     });
                 }
-            }
-            GrantObject::Databases(_) => {
-                // The database's rights are not part of what a transaction's copy of the catalog hands over.
-                _ = DATABASE;
-                return unsupported("GRANT or REVOKE on DATABASE");
             }
         }
         Ok(Answer::tag(tag))

@@ -85,7 +85,7 @@ impl Binder<'_> {
         let (mut columns, mut exprs, mut conditions) = (BTreeSet::new(), Vec::new(), Vec::new());
         for ident in names {
             match inference(&ident.value) {
-                Inference::Column(_) => {
+                Inference::Column => {
                     let name = fold(ident);
                     columns.insert(table.column(&name).ok_or_else(|| {
                         Error::new(

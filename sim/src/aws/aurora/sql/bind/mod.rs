@@ -263,11 +263,6 @@ impl<'a> Binder<'a> {
         bound
     }
 
-    /// Parameter types found so far.
-    pub(crate) fn params(&self) -> &[Option<Type>] {
-        &self.params
-    }
-
     fn new_slot(&mut self) -> usize {
         self.slots += 1;
         self.slots - 1

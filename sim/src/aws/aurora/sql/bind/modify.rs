@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sqlparser::ast::{self, SetExpr};
+use sqlparser::ast;
 
 use super::super::expr::Expr;
 use super::super::plan::{Body, Delete, Distinct, Insert, Modify, NULL, Node, Query, Select, Update};
@@ -385,9 +385,4 @@ impl Binder<'_> {
         };
         Ok((select, width))
     }
-}
-
-/// Whether a query body is VALUES.
-pub(super) fn is_values(q: &ast::Query) -> bool {
-    matches!(&*q.body, SetExpr::Values(_))
 }

@@ -386,8 +386,3 @@ fn refuse_dialects(s: &ast::Select) -> Result<()> {
     }
     Ok(())
 }
-
-/// An empty FROM.
-pub(super) fn no_from() -> Node {
-    Node::One
-}

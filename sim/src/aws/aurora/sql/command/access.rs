@@ -55,8 +55,6 @@ pub(crate) enum GrantObject {
     Sequences(Vec<ObjectName>),
     /// Schemas.
     Schemas(Vec<String>),
-    /// The database.
-    Databases(Vec<String>),
     /// ALL TABLES IN SCHEMA.
     AllTables(Vec<String>),
     /// ALL SEQUENCES IN SCHEMA.
@@ -297,12 +295,11 @@ fn object(p: &mut Parser<'_>) -> Result<std::result::Result<GrantObject, String>
         GrantObject::Sequences(objects(p)?)
     } else if words(p, &["schema"]) {
         GrantObject::Schemas(names(p)?)
-    } else if words(p, &["database"]) {
-        GrantObject::Databases(names(p)?)
     } else if let Some(lacking) = one_of(
         p,
         &[
             "all",
+            "database",
             "domain",
             "foreign",
             "function",
