@@ -153,6 +153,7 @@ pub(super) mod code {
     pub(crate) const INVALID_DATETIME_FORMAT: &str = "22007";
     pub(crate) const INVALID_FOREIGN_KEY: &str = "42830";
     pub(crate) const INVALID_AUTHORIZATION: &str = "28000";
+    pub(crate) const INVALID_OBJECT_DEFINITION: &str = "42P17";
     pub(crate) const INVALID_PARAMETER_VALUE: &str = "22023";
     pub(crate) const INVALID_ROW_COUNT_IN_LIMIT: &str = "2201W";
     pub(crate) const INVALID_ROW_COUNT_IN_OFFSET: &str = "2201X";

@@ -82,3 +82,24 @@ fn psql_runs_a_script() {
 fn psql_lists_tables() {
     same_on_both("create table item (id int4 primary key, name text);\n\\dt\n");
 }
+
+/// `\d` asks a dozen questions of pg_catalog: columns, defaults, indexes, checks, foreign keys both ways, policies.
+#[test]
+fn psql_describes_tables() {
+    same_on_both(
+        "create table parent (id int8 generated always as identity primary key, code varchar(10) unique);
+create table child (id serial primary key, parent_id int8 not null references parent on delete cascade, amount numeric(10,2) default 0, note text);
+create index child_note on child (note) where note is not null;
+alter table child enable row level security;
+create sequence counter;
+create view notes as select id, note from child;
+\\d
+\\d parent
+\\d child
+\\d child_note
+\\d notes
+\\ds
+\\dv
+",
+    );
+}

@@ -217,6 +217,7 @@ show application_name;
 set client_min_messages = warning;
 set search_path = public;
 show search_path;
+--@ volatile
 show server_version_num;
 show standard_conforming_strings;
 show client_encoding;

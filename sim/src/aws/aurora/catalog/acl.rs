@@ -122,6 +122,14 @@ impl Acl {
             })
     }
 
+    /// Whether one of these roles, or PUBLIC, has any right at all.
+    pub(crate) fn allows_any(&self, roles: &BTreeSet<String>) -> bool {
+        self.grants
+            .iter()
+            .filter(|(name, _)| name.is_empty() || roles.contains(*name))
+            .any(|(_, grant)| grant.rights.0 != 0 || grant.columns.values().any(|c| c.0 != 0))
+    }
+
     /// Whether one of these roles has `rights` on at least one column.
     pub(crate) fn allows_any_column(&self, roles: &BTreeSet<String>, rights: Privilege) -> bool {
         self.grants

@@ -56,6 +56,8 @@ pub(super) struct Sequence {
     pub max: i64,
     /// First value.
     pub start: i64,
+    /// The integer type whose values it stays in.
+    pub ty: super::types::Type,
     /// Starts over at the end.
     pub cycle: bool,
     /// The table column it belongs to; dropped with it.
@@ -77,6 +79,10 @@ pub(super) struct View {
     pub owner: String,
     /// Column names given, if any.
     pub columns: Vec<String>,
+    /// Its columns as they were when it was created.
+    pub outputs: Vec<super::sql::plan::Output>,
+    /// Relations that the query reads.
+    pub depends: Vec<Oid>,
     /// The query.
     pub query: Arc<sqlparser::ast::Query>,
     /// SELECT.
@@ -175,6 +181,37 @@ impl Catalog {
         match self.objects.get(&oid) {
             Some(Object::Sequence(s)) => Some(s),
             _ => None,
+        }
+    }
+
+    /// Sequences that belong to columns of a table.
+    pub(super) fn sequences_of(&self, table: Oid) -> Vec<Arc<Sequence>> {
+        self.objects
+            .values()
+            .filter_map(|o| match o {
+                Object::Sequence(s) if s.owned_by.is_some_and(|(t, _)| t == table) => Some(s.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The name of a relation of any kind.
+    pub(super) fn relation_name(&self, oid: Oid) -> String {
+        self.relation_place(oid)
+            .map_or_else(|| oid.to_string(), |(_, name)| name)
+    }
+
+    /// Schema and name of a relation of any kind.
+    pub(super) fn relation_place(&self, oid: Oid) -> Option<(String, String)> {
+        match self.objects.get(&oid)? {
+            Object::Table(t) => Some((t.schema.clone(), t.name.clone())),
+            Object::Sequence(s) => Some((s.schema.clone(), s.name.clone())),
+            Object::View(v) => Some((v.schema.clone(), v.name.clone())),
+            Object::Index(table) => {
+                let table = self.table(*table)?;
+                let index = table.indexes.iter().find(|i| i.oid == oid)?;
+                Some((table.schema.clone(), index.name.clone()))
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! Tables with their columns, indexes, constraints and row security policies.
 
+use std::collections::BTreeMap;
+
 use super::{Acl, Oid};
 use crate::aws::aurora::sql::expr::Expr;
 use crate::aws::aurora::storage::HeapId;
@@ -37,6 +39,23 @@ pub(crate) struct Column {
     pub dropped: bool,
 }
 
+impl Column {
+    /// A plain nullable column.
+    pub(crate) fn new(name: String, ty: Type, typmod: i32) -> Column {
+        Column {
+            name,
+            ty,
+            typmod,
+            not_null: false,
+            default: None,
+            identity: None,
+            generated: None,
+            missing: Value::Null,
+            dropped: false,
+        }
+    }
+}
+
 /// One column of an index.
 #[derive(Clone, Debug)]
 pub(crate) enum KeyPart {
@@ -55,6 +74,8 @@ pub(crate) struct IndexDef {
     pub name: String,
     /// Key columns.
     pub parts: Vec<KeyPart>,
+    /// The parts as they were written.
+    pub texts: Vec<String>,
     /// DESC flags, in the order of the parts; they matter to the catalog only.
     pub descending: Vec<bool>,
     /// No two rows with one key.
@@ -197,6 +218,8 @@ pub(crate) struct Table {
     pub policies: Vec<Policy>,
     /// Dropped when its session ends.
     pub temporary: bool,
+    /// COMMENT ON the table (0) and its columns (from 1).
+    pub comments: BTreeMap<i16, String>,
 }
 
 impl Table {
@@ -222,6 +245,27 @@ impl Table {
         out.sort_unstable();
         out.dedup();
         out
+    }
+
+    /// A stored row with the columns that were added after it was written.
+    pub(crate) fn padded(&self, row: &[Value]) -> Vec<Value> {
+        self.columns
+            .iter()
+            .enumerate()
+            .map(|(i, c)| row.get(i).unwrap_or(&c.missing).clone())
+            .collect()
+    }
+
+    /// Names of all constraints.
+    pub(crate) fn constraint_names(&self) -> impl Iterator<Item = &str> {
+        let checks = self.checks.iter().map(|c| c.name.as_str());
+        let foreign = self.foreign_keys.iter().map(|c| c.name.as_str());
+        let keys = self
+            .indexes
+            .iter()
+            .filter(|i| i.constraint)
+            .map(|i| i.name.as_str());
+        checks.chain(foreign).chain(keys)
     }
 
     /// The primary key.

@@ -20,6 +20,8 @@ pub(super) struct Accumulator {
     count: i64,
     value: Value0,
     squares: f64,
+    /// The same where sums are exact.
+    exact_squares: Numeric,
     seen: BTreeSet<Key>,
     rows: Vec<(Vec<Value>, Vec<Value>)>,
 }
@@ -86,6 +88,12 @@ impl Accumulator {
                 let v = cast(v, a.input, a.ty, -1, CastContext::Implicit, 0)?;
                 sum(have, v, a.ty)?
             }
+            AggregateKind::Variance { .. } if a.ty == Type::Numeric => {
+                let number = |v: &Value| Numeric::try_from_value(v).unwrap_or(Numeric::ZERO);
+                let n = number(&v);
+                self.exact_squares = self.exact_squares.add(n.mul(n)?)?;
+                Value::Numeric(number(&have).add(n)?)
+            }
             AggregateKind::Variance { .. } => {
                 self.squares += v.as_f64() * v.as_f64();
                 Value::Float8(if have.is_null() {
@@ -95,14 +103,14 @@ impl Accumulator {
                 })
             }
             AggregateKind::Min => {
-                if have.is_null() || compare(&v, &have).is_lt() {
+                if have.is_null() || compare(&v, &have).is_le() {
                     v
                 } else {
                     have
                 }
             }
             AggregateKind::Max => {
-                if have.is_null() || compare(&v, &have).is_gt() {
+                if have.is_null() || compare(&v, &have).is_ge() {
                     v
                 } else {
                     have
@@ -147,6 +155,28 @@ impl Accumulator {
                 Value::Interval(i) => Value::Interval(i.mul(1.0 / self.count as f64)),
                 other => Value::Float8(other.as_f64() / self.count as f64),
             },
+            AggregateKind::Variance { sample, root } if a.ty == Type::Numeric => {
+                let n = Numeric::from_i64(self.count);
+                let divisor = if sample {
+                    n.mul(Numeric::from_i64(self.count - 1))?
+                } else {
+                    n.mul(n)?
+                };
+                if divisor.signum() <= 0 {
+                    return Ok(Value::Null);
+                }
+                let total = Numeric::try_from_value(&self.value.0).unwrap_or(Numeric::ZERO);
+                let spread = n.mul(self.exact_squares)?.sub(total.mul(total)?)?;
+                if spread.signum() <= 0 {
+                    return Ok(Value::Numeric(Numeric::ZERO));
+                }
+                let variance = spread.div(divisor)?;
+                Value::Numeric(if root {
+                    variance.sqrt_to(variance.scale())?
+                } else {
+                    variance
+                })
+            }
             AggregateKind::Variance { sample, root } => {
                 let n = self.count as f64;
                 let divisor = if sample { n - 1.0 } else { n };

@@ -8,7 +8,7 @@ use crate::aws::aurora::catalog::{ForeignKey, IndexDef, KeyPart, Oid, RefAction,
 use crate::aws::aurora::error::{Error, Result, code};
 use crate::aws::aurora::session::Session;
 use crate::aws::aurora::session::transaction::Isolation;
-use crate::aws::aurora::sql::plan::{Body, Main, Plan, Query, WaitPolicy};
+use crate::aws::aurora::sql::plan::{Plan, WaitPolicy};
 use crate::aws::aurora::state::{State, index_key};
 use crate::aws::aurora::storage::{Row, RowLock, Tid};
 use crate::aws::aurora::txn::ssi::SxId;
@@ -199,9 +199,12 @@ async fn check(session: &mut Session, event: &Event, only: Option<&str>) -> Resu
     if table.foreign_keys.is_empty() && table.referenced_by.is_empty() {
         return Ok(more);
     }
-    let override_deferred = session.txn().constraints_deferred;
-    let put_off =
-        |fk: &ForeignKey| fk.deferrable && override_deferred.unwrap_or(fk.deferred) && only.is_none();
+    let by_name = session.txn().deferred_by_name.clone();
+    let for_all = session.txn().constraints_deferred;
+    let put_off = |fk: &ForeignKey| {
+        let chosen = by_name.get(&fk.name).copied().or(for_all);
+        fk.deferrable && chosen.unwrap_or(fk.deferred) && only.is_none()
+    };
     if let Some(new) = new {
         for fk in &table.foreign_keys {
             if only.is_some_and(|name| name != fk.name) {
@@ -384,22 +387,7 @@ async fn check_children(
     action: RefAction,
 ) -> Result<Vec<Event>> {
     let engine = session.engine.clone();
-    let plan = Plan {
-        units: Vec::new(),
-        slots: 0,
-        main: Main::Query(Query {
-            body: Body::Values(Vec::new()),
-            order: Vec::new(),
-            limit: None,
-            offset: None,
-            columns: Vec::new(),
-        }),
-        needed: Vec::new(),
-        relations: Vec::new(),
-        columns: None,
-        writes: None,
-        params: Vec::new(),
-    };
+    let plan = Plan::empty();
     let view = {
         let state = engine.state();
         current_view(session, &state, true)

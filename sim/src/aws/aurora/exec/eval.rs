@@ -86,14 +86,17 @@ pub(crate) fn eval(ctx: &Ctx<'_>, e: &Expr, env: &Env<'_>) -> Result<Value> {
         }
         Expr::Cast(inner, from, to, typmod, context) => {
             let value = eval(ctx, inner, env)?;
-            if matches!(to, Type::Regclass | Type::Regtype)
+            if to.is_reg()
                 && let Value::Text(name) = &value
             {
                 return named_oid(ctx, name, *to);
             }
-            if to.is_string() && matches!(from, Type::Regclass | Type::Regtype) {
+            if to.is_string() && from.is_reg() {
                 let db = ctx.db()?;
-                return Ok(system::reg_name(db.catalog, &value, *from).map_or(Value::Null, Value::text));
+                return Ok(
+                    system::reg_name(db.catalog, &db.local.search_path(), &value, *from)
+                        .map_or(Value::Null, Value::text),
+                );
             }
             cast(value, *from, *to, *typmod, *context, ctx.now)?
         }
@@ -250,6 +253,9 @@ fn named_oid(ctx: &Ctx<'_>, name: &str, ty: Type) -> Result<Value> {
     }
     if ty == Type::Regtype {
         return Ok(Value::Oid(system::regtype(name)?));
+    }
+    if ty == Type::Regnamespace || ty == Type::Regrole {
+        return system::reg_oid(db.catalog, name, ty).map(Value::Oid);
     }
     match system::regclass(db.catalog, &db.local.search_path(), name) {
         Some(oid) => Ok(Value::Oid(oid)),

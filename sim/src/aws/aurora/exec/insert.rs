@@ -11,7 +11,7 @@ use crate::aws::aurora::catalog::Table;
 use crate::aws::aurora::error::{Error, Result, code, fail};
 use crate::aws::aurora::session::transaction::Isolation;
 use crate::aws::aurora::sql::expr::Expr;
-use crate::aws::aurora::sql::plan::{Conflict, ConflictUpdate, Insert, Returning, WithCheck};
+use crate::aws::aurora::sql::plan::{Body, Conflict, ConflictUpdate, Insert, Returning, WithCheck};
 use crate::aws::aurora::state::index_key;
 use crate::aws::aurora::storage::log::Change;
 use crate::aws::aurora::storage::{Row, RowLock, Tid};
@@ -19,19 +19,32 @@ use crate::aws::aurora::types::{CastContext, Value, cast};
 
 impl Running<'_> {
     pub(super) async fn insert(&mut self, i: &Insert) -> Result<(Rows, usize)> {
-        let source = self
-            .with_waits(|ctx| {
-                let rows = run(ctx, &i.source, None, None)?;
-                let mut out = Vec::with_capacity(rows.len());
-                for row in &rows {
-                    out.push(eval_row(ctx, &i.values, &Env::of(row))?);
-                }
-                Ok(out)
-            })
-            .await?;
+        // The rows of VALUES are computed one by one as they are written, so that a row that fails stops the
+        // sequences where it failed; those of a query are computed before the first is written.
+        let lists = match &i.source.body {
+            Body::Values(lists) if i.source.limit.is_none() && i.source.order.is_empty() => lists.as_slice(),
+            _ => &[],
+        };
+        let rows = if lists.is_empty() {
+            self.with_waits(|ctx| run(ctx, &i.source, None, None)).await?
+        } else {
+            Vec::new()
+        };
         let mut returned = Vec::new();
         let mut touched = 0;
-        for values in source {
+        let lazy = lists.iter().map(Given::List);
+        for given in lazy.chain(rows.iter().map(Given::Row)) {
+            // What one row waited for is no other row's wait.
+            self.waits.take();
+            let values = self
+                .with_waits(|ctx| match given {
+                    Given::List(list) => {
+                        let row = eval_row(ctx, list, &Env::of(&[]))?;
+                        eval_row(ctx, &i.values, &Env::of(&row))
+                    }
+                    Given::Row(row) => eval_row(ctx, &i.values, &Env::of(row)),
+                })
+                .await?;
             let row = self.complete(&i.table, values)?;
             self.check_row(&i.table, &row, &i.check)?;
             let written = match &i.conflict {
@@ -373,6 +386,13 @@ impl Running<'_> {
         })?;
         self.complete(table, new)
     }
+}
+
+/// A row to insert: expressions of VALUES, or values that a query yielded.
+#[derive(Clone, Copy)]
+enum Given<'a> {
+    List(&'a Vec<Expr>),
+    Row(&'a Vec<Value>),
 }
 
 /// What became of one ON CONFLICT DO UPDATE.

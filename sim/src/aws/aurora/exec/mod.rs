@@ -43,6 +43,8 @@ pub(super) enum Pending {
     Advisory(Tag, Mode, bool),
     /// pg_sleep.
     Sleep(Duration),
+    /// An id for the transaction.
+    Xid,
 }
 
 /// Waits of one statement. A statement that had to wait is evaluated again from its start; what it had already

@@ -245,10 +245,6 @@ fn call(function: SetFunction, args: &[Value]) -> Result<Rows> {
             .split(args[1].as_str())
             .map(|p| vec![Value::text(p)])
             .collect()),
-        SetFunction::RegexpSplit => fail(
-            code::FEATURE_NOT_SUPPORTED,
-            "regexp_split_to_table is not supported",
-        ),
     }
 }
 

@@ -7,9 +7,10 @@ use super::query::{candidates, count};
 use super::rows::{Locked, Target};
 use super::{Ctx, Db, MUST_WAIT, Rows, Slots, Waits, constraint, eval_row, node, run};
 use crate::aws::aurora::catalog::{Catalog, Object, Privilege};
-use crate::aws::aurora::error::{Result, code, fail};
+use crate::aws::aurora::error::{Result, code, fail, unsupported};
 use crate::aws::aurora::lock::Tag;
 use crate::aws::aurora::session::{Answer, Session};
+use crate::aws::aurora::sql::expr::Expr;
 use crate::aws::aurora::sql::plan::{Body, Main, Modify, Needed, Plan, Query, Select, Unit, WaitPolicy};
 use crate::aws::aurora::txn::View;
 use crate::aws::aurora::types::Value;
@@ -281,6 +282,25 @@ pub(in crate::aws::aurora) async fn execute(
     }
     constraint::after_statement(session, events).await?;
     Ok(answer)
+}
+
+/// Evaluates an expression over one row, outside any statement.
+pub(in crate::aws::aurora) fn evaluate(session: &mut Session, e: &Expr, row: &[Value]) -> Result<Value> {
+    let plan = Plan::empty();
+    let view = {
+        let engine = session.engine.clone();
+        let state = engine.state();
+        View {
+            csn: state.clog.csn,
+            xids: session.txn().xids.clone(),
+            cid: session.txn().cid,
+        }
+    };
+    let mut running = Running::new(session, &plan, &[], view);
+    match running.with(|ctx| super::eval(ctx, e, &super::Env::of(row))) {
+        Err(e) if e.code == MUST_WAIT => unsupported("a function that waits, outside a query"),
+        other => other,
+    }
 }
 
 fn denied(kind: &str, name: &str) -> Box<crate::aws::aurora::error::Error> {

@@ -87,7 +87,54 @@ fn append(a: &[Value], at_end: bool) -> Result<Value> {
     same_elem(array, list)
 }
 
+fn replace(a: &[Value]) -> Result<Value> {
+    let same = |i: &Value| {
+        i.is_null() && a[1].is_null() || !i.is_null() && !a[1].is_null() && compare(i, &a[1]).is_eq()
+    };
+    let out = items(&a[0])
+        .iter()
+        .map(|i| if same(i) { a[2].clone() } else { i.clone() });
+    same_elem(&a[0], out.collect())
+}
+
+fn positions(a: &[Value]) -> Result<Value> {
+    let same = |i: &Value| {
+        i.is_null() && a[1].is_null() || !i.is_null() && !a[1].is_null() && compare(i, &a[1]).is_eq()
+    };
+    let found = items(&a[0]).iter().enumerate().filter(|(_, i)| same(i));
+    Ok(Value::Array(Arc::new(Array {
+        elem: I4,
+        items: found.map(|(n, _)| Value::Int4(n as i32 + 1)).collect(),
+    })))
+}
+
+/// `array[low:high]`; a NULL bound is open.
+fn slice(a: &[Value]) -> Result<Value> {
+    let list = items(&a[0]);
+    let low = if a[1].is_null() { 1 } else { a[1].as_i64().max(1) };
+    let high = if a[2].is_null() {
+        list.len() as i64
+    } else {
+        a[2].as_i64().min(list.len() as i64)
+    };
+    let part = if low > high {
+        &[][..]
+    } else {
+        &list[low as usize - 1..high as usize]
+    };
+    same_elem(&a[0], part.to_vec())
+}
+
 pub(super) const TABLE: &[Builtin] = &[
+    Builtin::new("array_replace", &[ANY_ARRAY, ANY, ANY], ANY_ARRAY, |_, a| {
+        replace(a)
+    })
+    .lax(),
+    Builtin::new("array_positions", &[ANY_ARRAY, ANY], Type::Int4Array, |_, a| {
+        positions(a)
+    })
+    .lax(),
+    Builtin::new("array slice", &[ANY_ARRAY, I4, I4], ANY_ARRAY, |_, a| slice(a)).lax(),
     Builtin::new("array_length", &[ANY_ARRAY, I4], I4, |_, a| length(a)),
     Builtin::new("array_upper", &[ANY_ARRAY, I4], I4, |_, a| length(a)),
     Builtin::new("array_lower", &[ANY_ARRAY, I4], I4, |_, a| {

@@ -208,42 +208,6 @@ fn zone(a: &[Value]) -> Result<Value> {
     })
 }
 
-fn to_char(a: &[Value]) -> Result<Value> {
-    let t = micros(&a[0]);
-    let (days, clock) = (t.div_euclid(USECS_PER_DAY), t.rem_euclid(USECS_PER_DAY));
-    let Civil { year, month, day } = civil_from_days(days);
-    let hour = clock / 3_600_000_000;
-    let fields: [(&str, String); 10] = [
-        ("YYYY", format!("{year:04}")),
-        ("HH24", format!("{hour:02}")),
-        ("HH12", format!("{:02}", (hour + 11) % 12 + 1)),
-        ("MM", format!("{month:02}")),
-        ("DD", format!("{day:02}")),
-        ("MI", format!("{:02}", clock / 60_000_000 % 60)),
-        ("SS", format!("{:02}", clock / 1_000_000 % 60)),
-        ("MS", format!("{:03}", clock / 1000 % 1000)),
-        ("US", format!("{:06}", clock % 1_000_000)),
-        ("TZ", "UTC".into()),
-    ];
-    let (mut out, mut rest) = (String::new(), a[1].as_str());
-    while let Some(c) = rest.chars().next() {
-        if let Some(quoted) = rest.strip_prefix('"') {
-            let end = quoted.find('"').unwrap_or(quoted.len());
-            out.push_str(&quoted[..end]);
-            rest = quoted.get(end + 1..).unwrap_or("");
-        } else if let Some((name, value)) = fields.iter().find(|(name, _)| rest.starts_with(name)) {
-            out.push_str(value);
-            rest = &rest[name.len()..];
-        } else if c.is_ascii_alphabetic() && c != 'T' && c != 'Z' {
-            return unsupported(format_args!("to_char pattern \"{rest}\""));
-        } else {
-            out.push(c);
-            rest = &rest[c.len_utf8()..];
-        }
-    }
-    Ok(Value::text(out))
-}
-
 fn now(ctx: &Ctx<'_>, _: &[Value]) -> Result<Value> {
     Ok(Value::Timestamptz(ctx.now))
 }
@@ -262,14 +226,6 @@ fn from_epoch(a: &[Value]) -> Result<Value> {
     Ok(Value::Timestamptz(
         (secs * 1e6).round() as i64 - 946_684_800_000_000,
     ))
-}
-
-fn make_interval(a: &[Value]) -> Result<Value> {
-    let amount = a[1].as_f64();
-    Ok(Value::Interval(Interval::parse(&format!(
-        "{amount} {}",
-        a[0].as_str()
-    ))?))
 }
 
 fn scaled(a: &Value, factor: f64) -> Result<Value> {
@@ -354,8 +310,5 @@ pub(super) const TABLE: &[Builtin] = &[
     }),
     Builtin::new("timezone", &[T, TZ], TS, |_, a| zone(a)),
     Builtin::new("timezone", &[T, TS], TZ, |_, a| zone(a)),
-    Builtin::new("to_char", &[TZ, T], T, |_, a| to_char(a)),
-    Builtin::new("to_char", &[TS, T], T, |_, a| to_char(a)),
     Builtin::new("to_timestamp", &[F8], TZ, |_, a| from_epoch(a)),
-    Builtin::new("make_interval", &[T, F8], IV, |_, a| make_interval(a)),
 ];

@@ -44,7 +44,9 @@ pub(crate) fn to_json(v: &Value) -> Json {
         Value::Int2(_) | Value::Int4(_) | Value::Int8(_) | Value::Oid(_) => {
             Json::Number(Numeric::from_i64(v.as_i64()))
         }
+        Value::Numeric(n) if n.special().is_some() => Json::String(n.to_string()),
         Value::Numeric(n) => Json::Number(*n),
+        Value::Float4(_) | Value::Float8(_) if !v.as_f64().is_finite() => Json::String(to_text(v)),
         Value::Float4(_) | Value::Float8(_) => match Numeric::parse(&to_text(v)) {
             Ok(n) => Json::Number(n),
             Err(_) => Json::String(to_text(v)),
@@ -111,6 +113,72 @@ fn set(j: &Json, path: &[String], new: &Json, create: bool) -> Json {
         }
         other => other.clone(),
     }
+}
+
+/// A value as PostgreSQL's `json` prints it: without blanks.
+fn compact(v: &Value) -> String {
+    fn print(j: &Json) -> String {
+        match j {
+            Json::Array(items) => format!("[{}]", items.iter().map(print).collect::<Vec<_>>().join(",")),
+            Json::Object(pairs) => {
+                let fields: Vec<String> = pairs
+                    .iter()
+                    .map(|(k, v)| format!("{}: {}", Json::String(k.clone()), print(v)))
+                    .collect();
+                format!("{{{}}}", fields.join(", "))
+            }
+            other => other.to_string(),
+        }
+    }
+    match v {
+        Value::Json(s) => s.to_string(),
+        Value::Jsonb(j) => j.to_string(),
+        other => print(&to_json(other)),
+    }
+}
+
+/// jsonb_insert: before the element the path names, or after it.
+fn insert(a: &[Value]) -> Result<Value> {
+    fn at(j: &Json, path: &[String], new: &Json, after: bool) -> Json {
+        let Some((step, rest)) = path.split_first() else {
+            return j.clone();
+        };
+        match j {
+            Json::Object(pairs) => {
+                let mut pairs = pairs.clone();
+                match pairs.iter_mut().find(|(k, _)| k == step) {
+                    Some((_, v)) if !rest.is_empty() => *v = at(v, rest, new, after),
+                    None if rest.is_empty() => pairs.push((step.clone(), new.clone())),
+                    _ => {}
+                }
+                Json::object(pairs)
+            }
+            Json::Array(items) => {
+                let mut items = items.clone();
+                let Ok(n) = step.parse::<i64>() else {
+                    return j.clone();
+                };
+                let length = items.len() as i64;
+                let place = if n < 0 { n + length } else { n };
+                if !rest.is_empty() {
+                    if let Some(item) = usize::try_from(place).ok().and_then(|p| items.get_mut(p)) {
+                        *item = at(item, rest, new, after);
+                    }
+                } else {
+                    let place = (place + i64::from(after)).clamp(0, length);
+                    items.insert(place as usize, new.clone());
+                }
+                Json::Array(items)
+            }
+            other => other.clone(),
+        }
+    }
+    let Value::Array(path) = &a[1] else {
+        return Ok(Value::Null);
+    };
+    let path: Vec<String> = path.items.iter().map(to_text).collect();
+    let after = a.get(3).is_some_and(Value::is_true);
+    Ok(Value::Jsonb(Arc::new(at(json(&a[0]), &path, json(&a[2]), after))))
 }
 
 fn delete_key(j: &Json, key: &str) -> Json {
@@ -250,6 +318,26 @@ pub(super) const TABLE: &[Builtin] = &[
     Builtin::new("||", &[J, J], J, |_, a| {
         jsonb(json(&a[0]).clone().concat(json(&a[1]).clone()))
     }),
+    Builtin::new("-", &[J, TA], J, |_, a| {
+        let Value::Array(keys) = &a[1] else {
+            return Ok(Value::Null);
+        };
+        let mut out = json(&a[0]).clone();
+        for key in keys.items.iter().filter(|k| !k.is_null()) {
+            out = delete_key(&out, key.as_str());
+        }
+        Ok(Value::Jsonb(Arc::new(out)))
+    }),
+    Builtin::new("jsonb_insert", &[J, TA, J], J, |_, a| insert(a)),
+    Builtin::new("jsonb_insert", &[J, TA, J, BOOL], J, |_, a| insert(a)),
+    Builtin::new("json_row", &[ANY], Type::Json, |_, a| {
+        let fields: Vec<String> = a
+            .chunks(2)
+            .map(|pair| format!("{}:{}", Json::String(to_text(&pair[0])), compact(&pair[1])))
+            .collect();
+        Ok(Value::Json(format!("{{{}}}", fields.join(",")).into()))
+    })
+    .variadic(),
     Builtin::new("-", &[J, T], J, |_, a| {
         jsonb(delete_key(json(&a[0]), a[1].as_str()))
     }),
@@ -257,7 +345,20 @@ pub(super) const TABLE: &[Builtin] = &[
         jsonb(delete_path(json(&a[0]), &[a[1].as_i64().to_string()]))
     }),
     Builtin::new("jsonb_build_object", &[ANY], J, |_, a| build_object(a)).variadic(),
-    Builtin::new("json_build_object", &[ANY], J, |_, a| build_object(a)).variadic(),
+    Builtin::new("json_build_object", &[ANY], Type::Json, |_, a| {
+        build_object(a)?;
+        let fields: Vec<String> = a
+            .chunks(2)
+            .map(|pair| format!("{} : {}", Json::String(to_text(&pair[0])), compact(&pair[1])))
+            .collect();
+        Ok(Value::Json(format!("{{{}}}", fields.join(", ")).into()))
+    })
+    .variadic(),
+    Builtin::new("json_build_array", &[ANY], Type::Json, |_, a| {
+        let items: Vec<String> = a.iter().map(compact).collect();
+        Ok(Value::Json(format!("[{}]", items.join(", ")).into()))
+    })
+    .variadic(),
     Builtin::new("jsonb_build_array", &[ANY], J, |_, a| {
         jsonb(Json::Array(a.iter().map(to_json).collect()))
     })

@@ -30,18 +30,37 @@ fn float(v: f64) -> Result<Value> {
 
 fn power(_: &Ctx<'_>, a: &[Value]) -> Result<Value> {
     let (base, exponent) = (num(&a[0]), num(&a[1]));
+    if base.special().is_some() || exponent.special().is_some() {
+        return exact("power");
+    }
     let Ok(n) = i32::try_from(exponent.to_i128()) else {
         return overflow(NUM);
     };
+    if base.signum() == 0 && exponent.signum() < 0 {
+        return fail("2201F", "zero raised to a negative power is undefined");
+    }
     if exponent.trunc(0)? != exponent || n < 0 {
-        let result = base.to_f64().powf(exponent.to_f64());
-        return Ok(Value::Numeric(Numeric::from_f64(result, 17)?.round(16)?));
+        return exact("power");
     }
     let mut out = Numeric::from_i64(1);
     for _ in 0..n {
         out = out.mul(base)?;
     }
     Ok(Value::Numeric(out.round(16)?))
+}
+
+fn power_of_doubles(a: &[Value]) -> Result<Value> {
+    let (base, exponent) = (a[0].as_f64(), a[1].as_f64());
+    if base == 0.0 && exponent < 0.0 {
+        return fail("2201F", "zero raised to a negative power is undefined");
+    }
+    if base < 0.0 && exponent.fract() != 0.0 {
+        return fail(
+            "2201F",
+            "a negative number raised to a non-integer power yields a complex result",
+        );
+    }
+    float(base.powf(exponent))
 }
 
 fn random(_: &Ctx<'_>, _: &[Value]) -> Result<Value> {
@@ -56,7 +75,104 @@ fn gcd(mut a: u64, mut b: u64) -> u64 {
     a
 }
 
+/// PostgreSQL computes these to as many digits as it takes; a double would round the last ones otherwise.
+fn exact<T>(name: &str) -> Result<T> {
+    crate::aws::aurora::error::unsupported(format_args!("function {name}(numeric)"))
+}
+
+fn bucket(a: &[Value]) -> Result<Value> {
+    let (v, low, high, count) = (num(&a[0]), num(&a[1]), num(&a[2]), a[3].as_i64());
+    if count <= 0 {
+        return fail("2201G", "count must be greater than zero");
+    }
+    if low == high {
+        return fail("2201G", "lower bound cannot equal upper bound");
+    }
+    let (offset, width) = if low < high {
+        (v.sub(low)?, high.sub(low)?)
+    } else {
+        (low.sub(v)?, low.sub(high)?)
+    };
+    Ok(Value::Int4(if offset.signum() < 0 {
+        0
+    } else if offset >= width {
+        count as i32 + 1
+    } else {
+        offset
+            .mul(Numeric::from_i64(count))?
+            .div(width)?
+            .floor()
+            .to_i128() as i32
+            + 1
+    }))
+}
+
+fn factorial(a: &[Value]) -> Result<Value> {
+    let n = a[0].as_i64();
+    if n < 0 {
+        return fail(
+            code::NUMERIC_VALUE_OUT_OF_RANGE,
+            "factorial of a negative number is undefined",
+        );
+    }
+    let mut out = Numeric::from_i64(1);
+    for k in 2..=n {
+        out = out.mul(Numeric::from_i64(k))?;
+    }
+    Ok(Value::Numeric(out))
+}
+
+fn lcm(a: i64, b: i64) -> i64 {
+    if a == 0 || b == 0 {
+        return 0;
+    }
+    let (a, b) = (a.unsigned_abs(), b.unsigned_abs());
+    (a / gcd(a, b) * b) as i64
+}
+
 pub(super) const TABLE: &[Builtin] = &[
+    Builtin::new("~", &[I4], I4, |_, a| Ok(Value::Int4(!(a[0].as_i64() as i32)))),
+    Builtin::new("~", &[I8], I8, |_, a| Ok(Value::Int8(!a[0].as_i64()))),
+    Builtin::new("abs", &[Type::Int2], Type::Int2, |_, a| {
+        match a[0].as_i64() as i16 {
+            i16::MIN => overflow(Type::Int2),
+            v => Ok(Value::Int2(v.abs())),
+        }
+    }),
+    Builtin::new("sqrt", &[NUM], NUM, |_, a| {
+        let n = num(&a[0]);
+        if n.signum() < 0 {
+            return fail("2201F", "cannot take square root of a negative number");
+        }
+        Ok(Value::Numeric(n.sqrt()?))
+    }),
+    Builtin::new("exp", &[NUM], NUM, |_, _| exact("exp")),
+    Builtin::new("ln", &[NUM], NUM, |_, _| exact("ln")),
+    Builtin::new("log", &[NUM], NUM, |_, _| exact("log")),
+    Builtin::new("min_scale", &[NUM], I4, |_, a| {
+        let n = num(&a[0]);
+        Ok(if n.special().is_some() {
+            Value::Null
+        } else {
+            Value::Int4(n.trim().scale().into())
+        })
+    }),
+    Builtin::new("trim_scale", &[NUM], NUM, |_, a| {
+        Ok(Value::Numeric(num(&a[0]).trim()))
+    }),
+    Builtin::new("width_bucket", &[NUM, NUM, NUM, I4], I4, |_, a| bucket(a)),
+    Builtin::new("factorial", &[I8], NUM, |_, a| factorial(a)),
+    Builtin::new("gcd", &[I4, I4], I4, |_, a| {
+        Ok(Value::Int4(
+            gcd(a[0].as_i64().unsigned_abs(), a[1].as_i64().unsigned_abs()) as i32,
+        ))
+    }),
+    Builtin::new("lcm", &[I4, I4], I4, |_, a| {
+        Ok(Value::Int4(lcm(a[0].as_i64(), a[1].as_i64()) as i32))
+    }),
+    Builtin::new("lcm", &[I8, I8], I8, |_, a| {
+        Ok(Value::Int8(lcm(a[0].as_i64(), a[1].as_i64())))
+    }),
     Builtin::new("abs", &[I4], I4, |_, a| match a[0] {
         Value::Int4(v) => v
             .checked_abs()
@@ -136,13 +252,9 @@ pub(super) const TABLE: &[Builtin] = &[
         Ok(Value::Numeric(x.sub(x.rem(y)?)?.div(y)?.trunc(0)?))
     }),
     Builtin::new("power", &[NUM, NUM], NUM, power),
-    Builtin::new("power", &[F8, F8], F8, |_, a| {
-        float(a[0].as_f64().powf(a[1].as_f64()))
-    }),
+    Builtin::new("power", &[F8, F8], F8, |_, a| power_of_doubles(a)),
     Builtin::new("^", &[NUM, NUM], NUM, power),
-    Builtin::new("^", &[F8, F8], F8, |_, a| {
-        float(a[0].as_f64().powf(a[1].as_f64()))
-    }),
+    Builtin::new("^", &[F8, F8], F8, |_, a| power_of_doubles(a)),
     Builtin::new("sqrt", &[F8], F8, |_, a| {
         let v = a[0].as_f64();
         if v < 0.0 {

@@ -1,19 +1,25 @@
 //! Functions and operators by name. To add one, add a row to the table of its family.
 
+mod advisory;
 mod array;
+mod calendar;
+mod catalog;
 mod datetime;
 pub(super) use datetime::add_interval;
 pub(super) use json::to_json;
+mod hash;
 mod json;
 mod math;
+mod pattern;
 mod regex;
+mod sequence;
 mod string;
 mod system;
 pub(super) use system::os_random;
 
 use super::error::Result;
 use super::exec::Ctx;
-use super::types::{Type, Value};
+use super::types::{CastContext, Type, Value, castable};
 
 /// A function or operator of fixed argument types.
 #[derive(Debug)]
@@ -102,10 +108,16 @@ const FAMILIES: &[&[Builtin]] = &[
     string::TABLE,
     regex::TABLE,
     datetime::TABLE,
+    calendar::TABLE,
+    pattern::TABLE,
+    hash::TABLE,
     json::TABLE,
     array::TABLE,
     system::TABLE,
-    system::CATALOG,
+    system::SERVER,
+    catalog::TABLE,
+    sequence::TABLE,
+    advisory::TABLE,
 ];
 
 /// All overloads of a name.
@@ -117,53 +129,55 @@ pub(super) fn find(name: &str) -> Vec<&'static Builtin> {
         .collect()
 }
 
-/// Whether PostgreSQL has a function of this name that is missing here: the difference between 0A000 and 42883.
-pub(super) fn known_to_postgres(name: &str) -> bool {
-    const MISSING: &[&str] = &[
-        "age",
-        "cbrt",
-        "crypt",
-        "cume_dist",
-        "date_bin",
-        "json_build_object",
-        "json_populate_record",
-        "jsonb_insert",
-        "jsonb_path_query",
-        "jsonb_populate_record",
-        "jsonb_pretty",
-        "jsonb_to_record",
-        "jsonb_to_recordset",
-        "justify_days",
-        "justify_hours",
-        "lo_get",
-        "md5",
-        "sha256",
-        "make_date",
-        "make_timestamp",
-        "mode",
-        "normalize",
-        "ntile",
-        "nth_value",
-        "percent_rank",
-        "percentile_cont",
-        "percentile_disc",
-        "pg_notify",
-        "pg_stat_get_activity",
-        "regexp_matches",
-        "regexp_split_to_array",
-        "row_to_json",
-        "setseed",
-        "sha224",
-        "sha384",
-        "sha512",
-        "to_char",
-        "to_date",
-        "to_number",
-        "to_tsquery",
-        "to_tsvector",
-        "txid_status",
-        "width_bucket",
-        "xmlparse",
+/// Whether an expression may answer otherwise each time it is asked: what cannot be in an index.
+pub(super) fn volatile(e: &super::sql::expr::Expr) -> bool {
+    const VOLATILE: [&str; 13] = [
+        "clock_timestamp",
+        "currval",
+        "gen_random_uuid",
+        "lastval",
+        "nextval",
+        "pg_advisory_lock",
+        "pg_advisory_xact_lock",
+        "pg_sleep",
+        "random",
+        "set_config",
+        "setval",
+        "timeofday",
+        "txid_current",
     ];
-    MISSING.contains(&name) || !find(name).is_empty()
+    e.any(&|e| matches!(e, super::sql::expr::Expr::Call(f, _) if VOLATILE.contains(&f.name)))
+}
+
+/// Every function of PostgreSQL 15 that a user may call, one name a line with the signatures of its overloads.
+const POSTGRES: &str = include_str!("postgres.txt");
+
+/// Whether PostgreSQL has a function that takes these arguments: the difference between 0A000 and 42883.
+pub(super) fn known_to_postgres(name: &str, args: &[Type]) -> bool {
+    let Some(line) = POSTGRES.lines().find(|l| l.split(' ').next() == Some(name)) else {
+        return false;
+    };
+    line.split(' ').skip(1).any(|signature| {
+        let signature = signature.trim_matches(['(', ')']);
+        let variadic = signature.ends_with('*');
+        let types: Vec<&str> = signature
+            .trim_end_matches('*')
+            .split(',')
+            .filter(|t| !t.is_empty())
+            .collect();
+        let count = if variadic {
+            args.len() + 1 >= types.len()
+        } else {
+            args.len() == types.len()
+        };
+        count
+            && args.iter().zip(&types).all(|(arg, wanted)| {
+                *arg == Type::Unknown
+                    || matches!(*wanted, "any" | "anyelement" | "anycompatible")
+                    || (matches!(*wanted, "anyarray" | "anycompatiblearray") && arg.elem().is_some())
+                    || (matches!(*wanted, "anynonarray" | "anycompatiblenonarray") && arg.elem().is_none())
+                    || variadic
+                    || super::sql::bind::named(wanted).is_ok_and(|w| castable(*arg, w, CastContext::Implicit))
+            })
+    })
 }

@@ -2,7 +2,7 @@
 
 use super::Builtin;
 use crate::aws::aurora::error::{Error, Result};
-use crate::aws::aurora::types::{Type, Value};
+use crate::aws::aurora::types::{Array, Type, Value};
 
 const T: Type = Type::Text;
 
@@ -38,7 +38,50 @@ fn replace(a: &[Value]) -> Result<Value> {
     }))
 }
 
+/// The groups of the first match, or the whole of it when there are none.
+fn groups(a: &[Value]) -> Result<Option<Vec<Value>>> {
+    let flags = a.get(2).map_or("", |f| f.as_str());
+    let regex = compile(a[1].as_str(), flags.contains('i'))?;
+    Ok(regex.captures(a[0].as_str()).map(|found| {
+        let from = usize::from(found.len() > 1);
+        (from..found.len())
+            .map(|n| found.get(n).map_or(Value::Null, |m| Value::text(m.as_str())))
+            .collect()
+    }))
+}
+
+fn array(items: Vec<Value>) -> Value {
+    Value::Array(std::sync::Arc::new(Array { elem: T, items }))
+}
+
+fn matched(a: &[Value]) -> Result<Value> {
+    Ok(groups(a)?.map_or(Value::Null, array))
+}
+
+fn split(a: &[Value]) -> Result<Value> {
+    let flags = a.get(2).map_or("", |f| f.as_str());
+    let regex = compile(a[1].as_str(), flags.contains('i'))?;
+    Ok(array(regex.split(a[0].as_str()).map(Value::text).collect()))
+}
+
 pub(super) const TABLE: &[Builtin] = &[
+    Builtin::new("regexp_match", &[T, T], Type::TextArray, |_, a| matched(a)),
+    Builtin::new("regexp_match", &[T, T, T], Type::TextArray, |_, a| matched(a)),
+    Builtin::new("regexp_split_to_array", &[T, T], Type::TextArray, |_, a| split(a)),
+    Builtin::new("regexp_split_to_array", &[T, T, T], Type::TextArray, |_, a| {
+        split(a)
+    }),
+    Builtin::new("regexp_like", &[T, T], Type::Bool, |_, a| {
+        Ok(Value::Bool(groups(a)?.is_some()))
+    }),
+    Builtin::new("regexp_like", &[T, T, T], Type::Bool, |_, a| {
+        Ok(Value::Bool(groups(a)?.is_some()))
+    }),
+    Builtin::new("substring", &[T, T], T, |_, a| {
+        Ok(groups(a)?
+            .and_then(|g| g.into_iter().next())
+            .unwrap_or(Value::Null))
+    }),
     Builtin::new("~", &[T, T], Type::Bool, |_, a| {
         Ok(Value::Bool(
             compile(a[1].as_str(), false)?.is_match(a[0].as_str()),

@@ -64,7 +64,7 @@ pub(super) fn like(s: &[char], p: &[char], escape: Option<char>) -> Result<bool>
 fn like_call(a: &[Value], fold: bool) -> Result<Value> {
     let chars = |v: &Value| -> Vec<char> {
         if fold {
-            v.as_str().to_lowercase().chars().collect()
+            v.as_str().to_ascii_lowercase().chars().collect()
         } else {
             v.as_str().chars().collect()
         }
@@ -129,9 +129,9 @@ fn initcap(s: &str) -> String {
     let mut out = String::with_capacity(s.len());
     for c in s.chars() {
         if start {
-            out.extend(c.to_uppercase())
+            out.push(c.to_ascii_uppercase())
         } else {
-            out.extend(c.to_lowercase())
+            out.push(c.to_ascii_lowercase())
         }
         start = !c.is_alphanumeric();
     }
@@ -170,10 +170,23 @@ fn format(a: &[Value]) -> Result<Value> {
             out.push(c);
             continue;
         }
-        let kind = chars.next();
+        let mut kind = chars.next();
         if kind == Some('%') {
             out.push('%');
             continue;
+        }
+        // %2$s: the second argument, and from there on.
+        let mut digits = String::new();
+        while let Some(d) = kind.filter(char::is_ascii_digit) {
+            digits.push(d);
+            kind = chars.next();
+        }
+        if kind == Some('$') && !digits.is_empty() {
+            let n: usize = digits.parse().unwrap_or(usize::MAX);
+            args = a.get(n..).unwrap_or_default().iter();
+            kind = chars.next();
+        } else if !digits.is_empty() {
+            return crate::aws::aurora::error::unsupported("a width in format()");
         }
         let Some(arg) = args.next() else {
             return fail(code::INVALID_PARAMETER_VALUE, "too few arguments for format()");
@@ -207,6 +220,50 @@ fn quote_literal(v: &Value) -> String {
         format!("E'{}'", escaped.replace('\\', "\\\\"))
     } else {
         format!("'{escaped}'")
+    }
+}
+
+/// A value as a cast to text spells it: booleans in full.
+fn spelled(v: &Value) -> String {
+    match v {
+        Value::Bool(b) => b.to_string(),
+        other => to_text(other),
+    }
+}
+
+fn overlay(a: &[Value]) -> Result<Value> {
+    let (s, with) = (a[0].as_str(), a[1].as_str());
+    let from = a[2].as_i64();
+    let count = a.get(3).map_or(with.chars().count() as i64, Value::as_i64);
+    if from < 1 {
+        return fail("22011", "negative substring length not allowed");
+    }
+    let head: String = s.chars().take(from as usize - 1).collect();
+    let tail: String = s.chars().skip((from - 1 + count).max(0) as usize).collect();
+    text(format!("{head}{with}{tail}"))
+}
+
+fn slice(a: &[Value]) -> Result<Value> {
+    let data = bytes(&a[0]);
+    let from = a[1].as_i64();
+    let count = a.get(2).map(Value::as_i64);
+    if count.is_some_and(|c| c < 0) {
+        return fail("22011", "negative substring length not allowed");
+    }
+    let end = count.map_or(i64::MAX, |c| from.saturating_add(c)) - 1;
+    let place = |n: i64| n.clamp(0, data.len() as i64) as usize;
+    let (start, end) = (place(from - 1), place(end));
+    Ok(Value::Bytea(data[start..end.max(start)].into()))
+}
+
+fn byte_index(a: &[Value]) -> Result<usize> {
+    let (length, at) = (bytes(&a[0]).len(), a[1].as_i64());
+    match usize::try_from(at).ok().filter(|at| *at < length) {
+        Some(at) => Ok(at),
+        None => fail(
+            code::ARRAY_SUBSCRIPT_ERROR,
+            format!("index {at} out of valid range, 0..{}", length as i64 - 1),
+        ),
     }
 }
 
@@ -310,11 +367,25 @@ pub(super) const TABLE: &[Builtin] = &[
     Builtin::new("||", &[B, B], B, |_, a| {
         Ok(Value::Bytea([bytes(&a[0]), bytes(&a[1])].concat().into()))
     }),
+    Builtin::new("overlay", &[T, T, I4], T, |_, a| overlay(a)),
+    Builtin::new("overlay", &[T, T, I4, I4], T, |_, a| overlay(a)),
+    Builtin::new("substring", &[B, I4], B, |_, a| slice(a)),
+    Builtin::new("substring", &[B, I4, I4], B, |_, a| slice(a)),
+    Builtin::new("get_byte", &[B, I4], I4, |_, a| {
+        let at = byte_index(a)?;
+        Ok(Value::Int4(bytes(&a[0])[at].into()))
+    }),
+    Builtin::new("set_byte", &[B, I4, I4], B, |_, a| {
+        let at = byte_index(a)?;
+        let mut out = bytes(&a[0]).to_vec();
+        out[at] = a[2].as_i64() as u8;
+        Ok(Value::Bytea(out.into()))
+    }),
     Builtin::new("||", &[T, ANY], T, |_, a| {
-        text(format!("{}{}", a[0].as_str(), to_text(&a[1])))
+        text(format!("{}{}", a[0].as_str(), spelled(&a[1])))
     }),
     Builtin::new("||", &[ANY, T], T, |_, a| {
-        text(format!("{}{}", to_text(&a[0]), a[1].as_str()))
+        text(format!("{}{}", spelled(&a[0]), a[1].as_str()))
     }),
     Builtin::new("length", &[T], I4, |_, a| {
         Ok(Value::Int4(a[0].as_str().chars().count() as i32))
@@ -334,8 +405,8 @@ pub(super) const TABLE: &[Builtin] = &[
     Builtin::new("octet_length", &[B], I4, |_, a| {
         Ok(Value::Int4(bytes(&a[0]).len() as i32))
     }),
-    Builtin::new("lower", &[T], T, |_, a| text(a[0].as_str().to_lowercase())),
-    Builtin::new("upper", &[T], T, |_, a| text(a[0].as_str().to_uppercase())),
+    Builtin::new("lower", &[T], T, |_, a| text(a[0].as_str().to_ascii_lowercase())),
+    Builtin::new("upper", &[T], T, |_, a| text(a[0].as_str().to_ascii_uppercase())),
     Builtin::new("initcap", &[T], T, |_, a| text(initcap(a[0].as_str()))),
     Builtin::new("substring", &[T, I4], T, |_, a| {
         substring(a[0].as_str(), a[1].as_i64(), None)
@@ -423,6 +494,9 @@ pub(super) const TABLE: &[Builtin] = &[
         Ok(Value::Int4(a[0].as_str().chars().next().map_or(0, |c| c as i32)))
     }),
     Builtin::new("chr", &[I4], T, |_, a| {
+        if a[0].as_i64() < 0 {
+            return fail(code::INVALID_PARAMETER_VALUE, "character number must be positive");
+        }
         match u32::try_from(a[0].as_i64())
             .ok()
             .filter(|n| *n > 0)

@@ -1,11 +1,11 @@
 //! BEGIN, COMMIT, ROLLBACK, SAVEPOINT and what they do.
 
-use sqlparser::ast::{self, Statement, TransactionAccessMode, TransactionIsolationLevel, TransactionMode};
-
 use super::transaction::Isolation;
 use super::{Answer, Block, Session, now};
 use crate::aws::aurora::error::{Error, Result, Severity, code, fail, unsupported};
 use crate::aws::aurora::exec::constraint;
+use crate::aws::aurora::sql::command::{Command, TransactionCommand, TransactionMode};
+use crate::aws::aurora::sql::parse::Statement;
 
 fn warning(code: &'static str, message: &str) -> Box<Error> {
     let mut warning = Error::new(code, message);
@@ -16,24 +16,17 @@ fn warning(code: &'static str, message: &str) -> Box<Error> {
 impl Session {
     /// Runs a transaction statement; None for any other.
     pub(super) async fn transaction_statement(&mut self, statement: &Statement) -> Result<Option<Answer>> {
-        Ok(Some(match statement {
-            Statement::StartTransaction {
-                modes,
-                begin,
-                modifier: None,
-                statements,
-                exception: None,
-                ..
-            } if statements.is_empty() => {
+        let Statement::Command(Command::Transaction(command)) = statement else {
+            return Ok(None);
+        };
+        Ok(Some(match command {
+            TransactionCommand::Begin(begin, modes) => {
                 self.begin(modes)?;
                 Answer::tag(if *begin { "BEGIN" } else { "START TRANSACTION" })
             }
-            Statement::Commit {
-                chain: false,
-                modifier: None,
-                ..
-            } => {
+            TransactionCommand::Commit(chain) => {
                 let failed = self.block == Block::Failed;
+                let modes = self.chained(*chain, "COMMIT AND CHAIN")?;
                 match self.block {
                     Block::Idle => {
                         self.local
@@ -49,36 +42,30 @@ impl Session {
                         self.abort();
                     }
                 }
+                self.chain(modes)?;
                 Answer::tag(if failed { "ROLLBACK" } else { "COMMIT" })
             }
-            Statement::Rollback {
-                chain: false,
-                savepoint: None,
-            } => {
+            TransactionCommand::Rollback(chain) => {
+                let modes = self.chained(*chain, "ROLLBACK AND CHAIN")?;
                 if self.block == Block::Idle {
                     self.local
                         .notice(*warning("25P01", "there is no transaction in progress"));
                 }
                 self.block = Block::Idle;
                 self.abort();
+                self.chain(modes)?;
                 Answer::tag("ROLLBACK")
             }
-            Statement::Commit { .. }
-            | Statement::Rollback { chain: true, .. }
-            | Statement::StartTransaction { .. } => {
-                return unsupported(format_args!("{statement}"));
-            }
-            Statement::Savepoint { name } => {
+            TransactionCommand::Savepoint(name) => {
                 self.need_block("SAVEPOINT")?;
-                let name = crate::aws::aurora::sql::bind::fold(name);
                 let advisory = self.local.transaction_locks.borrow().len();
                 let txn = self.txn();
-                txn.push_savepoint(&name, advisory);
+                txn.push_savepoint(name, advisory);
                 let depth = txn.savepoints.len();
                 self.local.settings.borrow_mut().depth = Some(depth);
                 Answer::tag("SAVEPOINT")
             }
-            Statement::ReleaseSavepoint { name } => {
+            TransactionCommand::Release(name) => {
                 self.need_block("RELEASE SAVEPOINT")?;
                 let at = self.savepoint(name)?;
                 self.txn().release(at);
@@ -87,21 +74,14 @@ impl Session {
                 settings.depth = Some(at);
                 Answer::tag("RELEASE")
             }
-            Statement::Rollback {
-                savepoint: Some(name),
-                ..
-            } => {
+            TransactionCommand::RollbackTo(name) => {
                 self.need_block("ROLLBACK TO SAVEPOINT")?;
                 let at = self.savepoint(name)?;
                 self.undo_to(at, true);
                 self.block = Block::Open;
                 Answer::tag("ROLLBACK")
             }
-            Statement::Set(ast::Set::SetTransaction {
-                modes,
-                snapshot: None,
-                session: false,
-            }) => {
+            TransactionCommand::Set(modes) => {
                 if self.block == Block::Idle {
                     self.local.notice(*warning(
                         "25P01",
@@ -112,8 +92,28 @@ impl Session {
                 }
                 Answer::tag("SET")
             }
-            _ => return Ok(None),
+            TransactionCommand::Lacking(construct) => return unsupported(construct),
         }))
+    }
+
+    /// The modes that AND CHAIN hands on, None without it.
+    fn chained(&mut self, chain: bool, command: &str) -> Result<Option<Vec<TransactionMode>>> {
+        if !chain {
+            return Ok(None);
+        }
+        self.need_block(command)?;
+        let txn = self.txn();
+        Ok(Some(vec![
+            TransactionMode::Isolation(txn.isolation, txn.isolation.words()),
+            TransactionMode::ReadOnly(txn.read_only),
+        ]))
+    }
+
+    fn chain(&mut self, modes: Option<Vec<TransactionMode>>) -> Result<()> {
+        match modes {
+            Some(modes) => self.begin(&modes),
+            None => Ok(()),
+        }
     }
 
     fn need_block(&self, command: &str) -> Result<()> {
@@ -126,9 +126,8 @@ impl Session {
         Ok(())
     }
 
-    fn savepoint(&mut self, name: &ast::Ident) -> Result<usize> {
-        let name = crate::aws::aurora::sql::bind::fold(name);
-        match self.txn().find_savepoint(&name) {
+    fn savepoint(&mut self, name: &str) -> Result<usize> {
+        match self.txn().find_savepoint(name) {
             Some(at) => Ok(at),
             None => fail(
                 code::INVALID_SAVEPOINT,
@@ -157,8 +156,8 @@ impl Session {
         let replica = self.engine.state().read_only;
         for mode in modes {
             match mode {
-                TransactionMode::AccessMode(access) => {
-                    let read_only = *access == TransactionAccessMode::ReadOnly;
+                TransactionMode::ReadOnly(read_only) => {
+                    let read_only = *read_only;
                     let txn = self.txn();
                     if !read_only && txn.read_only && txn.begun {
                         return fail(
@@ -174,14 +173,8 @@ impl Session {
                     }
                     txn.read_only = read_only;
                 }
-                TransactionMode::IsolationLevel(level) => {
-                    let level = match level {
-                        TransactionIsolationLevel::ReadUncommitted
-                        | TransactionIsolationLevel::ReadCommitted => Isolation::ReadCommitted,
-                        TransactionIsolationLevel::RepeatableRead => Isolation::RepeatableRead,
-                        TransactionIsolationLevel::Serializable => Isolation::Serializable,
-                        other => return unsupported(format_args!("isolation level {other}")),
-                    };
+                TransactionMode::Isolation(level, words) => {
+                    let level = *level;
                     if replica && level == Isolation::Serializable {
                         return fail(
                             code::FEATURE_NOT_SUPPORTED,
@@ -196,7 +189,10 @@ impl Session {
                         );
                     }
                     txn.isolation = level;
+                    self.local.isolation.set(words);
                 }
+                // Nobody waits for a safe snapshot here: the mode changes what a transaction costs, not what it sees.
+                TransactionMode::Deferrable(_) => {}
             }
         }
         Ok(())

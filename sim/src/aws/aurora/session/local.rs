@@ -34,6 +34,8 @@ pub(crate) struct Local {
     pub session_locks: RefCell<Vec<(Tag, Mode)>>,
     /// The transaction's id, once it has one.
     pub xid: Cell<Option<Xid>>,
+    /// The isolation level of the transaction, in the words that asked for it.
+    pub isolation: Cell<&'static str>,
     /// Notices to send.
     pub notices: RefCell<Vec<Error>>,
 }
@@ -59,7 +61,7 @@ impl Local {
     pub(crate) fn search_path(&self) -> Vec<String> {
         let path = self.settings.borrow().get("search_path").unwrap_or_default();
         let role = self.role();
-        let mut out = vec!["pg_catalog".to_string()];
+        let mut out = vec![format!("pg_temp_{}", self.pid), "pg_catalog".to_string()];
         for item in path.split(',') {
             let item = item.trim();
             let name = match item.strip_prefix('"').and_then(|i| i.strip_suffix('"')) {

@@ -2,8 +2,10 @@
 
 mod block;
 mod ddl;
+mod execute;
 pub(super) mod local;
 pub(super) mod prepared;
+mod setting;
 pub(super) mod settings;
 pub(super) mod signal;
 pub(super) mod transaction;
@@ -21,6 +23,7 @@ use self::prepared::Prepared;
 use self::signal::Signal;
 use self::transaction::{Isolation, Transaction};
 use super::catalog::Catalog;
+use super::catalog::system::reg_name;
 use super::engine::Engine;
 use super::error::{Error, Result, code, fail};
 use super::exec::{Rows, statement};
@@ -29,7 +32,7 @@ use super::sql::bind::Settings as BindSettings;
 use super::sql::plan::Output;
 use super::state::State;
 use super::txn::{View, Xid};
-use super::types::{Value, from_unix_micros};
+use super::types::{Type, Value, from_unix_micros};
 
 /// Where a session stands between statements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +103,7 @@ impl Session {
             transaction_locks: Default::default(),
             session_locks: Default::default(),
             xid: Default::default(),
+            isolation: std::cell::Cell::new(Isolation::ReadCommitted.words()),
             notices: Default::default(),
         };
         Session {
@@ -155,6 +159,7 @@ impl Session {
         self.local.transaction_start = self.local.statement_start;
         self.local.settings.borrow_mut().depth = Some(0);
         let read_only = read_only || self.engine.state().read_only;
+        self.local.isolation.set(isolation.words());
         self.txn = Some(Transaction::new(isolation, read_only));
     }
 
@@ -206,6 +211,31 @@ impl Session {
         if let Some(backend) = self.engine.state().backends.get_mut(&pid) {
             backend.oldest = keep;
         }
+    }
+
+    /// A row with its regclass and regtype values as names, where they go out as text.
+    pub(super) fn spelled<'r>(
+        &mut self,
+        columns: &[Output],
+        row: &'r [Value],
+        is_text: impl Fn(usize) -> bool,
+    ) -> std::borrow::Cow<'r, [Value]> {
+        let named = Type::is_reg;
+        if !columns.iter().any(|c| named(c.ty)) {
+            return row.into();
+        }
+        let (catalog, path) = (self.catalog(), self.local.search_path());
+        let mut out = row.to_vec();
+        for (at, column) in columns.iter().enumerate() {
+            if named(column.ty)
+                && is_text(at)
+                && let Some(value) = out.get_mut(at)
+                && let Some(name) = reg_name(&catalog, &path, value, column.ty)
+            {
+                *value = Value::text(name);
+            }
+        }
+        out.into()
     }
 
     /// What binding needs to know, handed to `f`.
@@ -271,7 +301,7 @@ impl Session {
         }
         self.start();
         if prepared.is_utility() {
-            let answer = self.utility(&statement, params).await?;
+            let answer = self.utility(&statement).await?;
             self.txn().begun = true;
             self.txn().cid += 1;
             return Ok(answer);
@@ -331,10 +361,17 @@ impl Session {
             }
             state.catalog = Arc::new(catalog);
         }
+        drop(state);
+        self.release_session_locks();
+        let mut state = engine.state();
+        state.backends.remove(&self.pid);
+    }
+
+    fn release_session_locks(&self) {
+        let mut state = self.engine.state();
         for (tag, mode) in self.local.session_locks.borrow_mut().drain(..) {
             state.locks.get_mut().release(self.pid, tag, mode);
         }
-        state.backends.remove(&self.pid);
     }
 
     /// The schema of this session's temporary tables.

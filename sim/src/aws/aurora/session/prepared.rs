@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use sqlparser::ast::Statement;
+use sqlparser::ast;
 
 use super::Session;
 use crate::aws::aurora::catalog::Catalog;
-use crate::aws::aurora::error::Result;
+use crate::aws::aurora::error::{Result, code, fail};
 use crate::aws::aurora::sql::bind::Binder;
+use crate::aws::aurora::sql::command::{Command, TransactionCommand};
+use crate::aws::aurora::sql::parse::Statement;
 use crate::aws::aurora::sql::plan::{Output, Plan};
 use crate::aws::aurora::types::Type;
 
@@ -38,7 +40,11 @@ impl Prepared {
     pub(super) fn ends_failed_block(&self) -> bool {
         matches!(
             self.statement.as_deref(),
-            Some(Statement::Commit { .. } | Statement::Rollback { .. }) | None
+            Some(Statement::Command(Command::Transaction(
+                TransactionCommand::Commit(_)
+                    | TransactionCommand::Rollback(_)
+                    | TransactionCommand::RollbackTo(_)
+            ))) | None
         )
     }
 
@@ -46,9 +52,24 @@ impl Prepared {
     pub(super) fn is_utility(&self) -> bool {
         !matches!(
             self.statement.as_deref(),
-            Some(Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_))
+            Some(Statement::Sql(s)) if matches!(
+                **s,
+                ast::Statement::Query(_)
+                    | ast::Statement::Insert(_)
+                    | ast::Statement::Update(_)
+                    | ast::Statement::Delete(_)
+            )
         )
     }
+}
+
+/// Whether two plans yield the same columns.
+fn same_shape(a: Option<&[Output]>, b: Option<&[Output]>) -> bool {
+    let (a, b) = (a.unwrap_or_default(), b.unwrap_or_default());
+    a.len() == b.len()
+        && a.iter()
+            .zip(b)
+            .all(|(a, b)| a.name == b.name && a.ty == b.ty && a.typmod == b.typmod)
 }
 
 impl Session {
@@ -70,11 +91,19 @@ impl Session {
         {
             return Ok(plan.clone());
         }
-        let Some(statement) = &prepared.statement else {
-            return crate::aws::aurora::error::unsupported("planning an empty statement");
+        let Some(Statement::Sql(statement)) = prepared.statement.as_deref() else {
+            return crate::aws::aurora::error::unsupported("planning a statement without rows");
         };
         let plan = self.with_settings(|s| Binder::new(&catalog, s, &prepared.params).plan(statement))?;
         let plan = Arc::new(plan);
+        if let Some((_, _, old)) = &prepared.plan
+            && !same_shape(old.columns.as_deref(), plan.columns.as_deref())
+        {
+            return fail(
+                code::FEATURE_NOT_SUPPORTED,
+                "cached plan must not change result type",
+            );
+        }
         prepared.params = plan.params.iter().map(|t| Some(*t)).collect();
         prepared.plan = Some((catalog, context, plan.clone()));
         Ok(plan)

@@ -1,6 +1,6 @@
 //! Run-time settings: SET, SET LOCAL, RESET, and their undoing at the end of a transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::aws::aurora::error::{Error, Result, code, fail, unsupported};
@@ -57,6 +57,25 @@ const READ_ONLY: &[&str] = &[
     "server_version_num",
 ];
 
+/// Every parameter of PostgreSQL 15.
+const POSTGRES: &str = include_str!("postgres.txt");
+
+/// Whether PostgreSQL has a parameter that is missing here: the difference between 0A000 and 42704.
+fn lacking(name: &str) -> bool {
+    !Settings::known(name) && POSTGRES.split_whitespace().any(|n| n == name)
+}
+
+/// The error for a parameter that is not here.
+pub(crate) fn unknown<T>(name: &str) -> Result<T> {
+    if lacking(name) {
+        return unsupported(format_args!("parameter \"{name}\""));
+    }
+    fail(
+        code::UNDEFINED_OBJECT,
+        format!("unrecognized configuration parameter \"{name}\""),
+    )
+}
+
 /// Settings whose unit is milliseconds.
 const TIMES: &[&str] = &[
     "deadlock_timeout",
@@ -80,6 +99,8 @@ pub(crate) struct Settings {
     session: BTreeMap<String, String>,
     local: BTreeMap<String, String>,
     undo: Vec<Undo>,
+    /// Names with a dot that were ever set: without a value they are empty, no longer unknown.
+    placeholders: BTreeSet<String>,
     /// Savepoint depth of changes being made; None outside a transaction.
     pub depth: Option<usize>,
 }
@@ -109,6 +130,42 @@ pub(crate) fn duration(name: &str, value: &str) -> Result<Duration> {
     Ok(Duration::from_micros((millis * 1000.0) as u64))
 }
 
+/// An isolation level by name.
+pub(crate) fn isolation_words(name: &str, value: &str) -> Result<&'static str> {
+    let levels = [
+        "read committed",
+        "read uncommitted",
+        "repeatable read",
+        "serializable",
+    ];
+    match levels.into_iter().find(|level| value.eq_ignore_ascii_case(level)) {
+        Some(level) => Ok(level),
+        None => fail(
+            code::INVALID_PARAMETER_VALUE,
+            format!("invalid value for parameter \"{name}\": \"{value}\""),
+        ),
+    }
+}
+
+/// A duration as SHOW says it: in the largest unit that needs no fraction.
+fn shown(d: Duration) -> String {
+    let ms = d.as_millis();
+    let units = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "min"),
+        (1000, "s"),
+        (1, "ms"),
+    ];
+    match units
+        .into_iter()
+        .find(|(unit, _)| ms > 0 && ms.is_multiple_of(*unit))
+    {
+        Some((unit, word)) => format!("{}{word}", ms / unit),
+        None => "0".into(),
+    }
+}
+
 impl Settings {
     /// The value of a setting.
     pub(crate) fn get(&self, name: &str) -> Option<String> {
@@ -122,6 +179,7 @@ impl Settings {
                     .find(|(n, _)| *n == name)
                     .map(|(_, v)| (*v).to_string())
             })
+            .or_else(|| self.placeholders.contains(name).then(String::new))
     }
 
     /// A timeout; zero is none.
@@ -158,10 +216,7 @@ impl Settings {
     /// Checks a value and brings it to the form it is shown in.
     fn normalise(name: &str, value: &str) -> Result<String> {
         if !Self::known(name) {
-            return Err(Error::new(
-                code::UNDEFINED_OBJECT,
-                format!("unrecognized configuration parameter \"{name}\""),
-            ));
+            return unknown(name);
         }
         if READ_ONLY.contains(&name) {
             return fail("55P02", format!("parameter \"{name}\" cannot be changed"));
@@ -186,16 +241,9 @@ impl Settings {
             }
             "intervalstyle" if value != "postgres" => unsupported(format_args!("IntervalStyle \"{value}\"")),
             "default_transaction_isolation" | "transaction_isolation" => {
-                let level = value.to_lowercase();
-                match level.as_str() {
-                    "read committed" | "read uncommitted" | "repeatable read" | "serializable" => Ok(level),
-                    _ => fail(
-                        code::INVALID_PARAMETER_VALUE,
-                        format!("invalid value for parameter \"{name}\": \"{value}\""),
-                    ),
-                }
+                isolation_words(name, value).map(str::to_string)
             }
-            _ if TIMES.contains(&name) => duration(name, value).map(|_| value.to_string()),
+            _ if TIMES.contains(&name) => duration(name, value).map(shown),
             _ if DEFAULTS
                 .iter()
                 .any(|(n, v)| *n == name && matches!(*v, "on" | "off")) =>
@@ -218,6 +266,9 @@ impl Settings {
         let name = name.to_lowercase();
         let value = Self::normalise(&name, value)?;
         self.remember(&name);
+        if name.contains('.') {
+            self.placeholders.insert(name.clone());
+        }
         if local {
             self.local.insert(name, value);
         } else {
@@ -227,14 +278,20 @@ impl Settings {
         Ok(())
     }
 
+    /// SET TO DEFAULT, which SET LOCAL can say too.
+    pub(crate) fn set_default(&mut self, name: &str, local: bool) -> Result<()> {
+        let default = DEFAULTS.iter().find(|(n, _)| *n == name);
+        match default {
+            Some((_, value)) if local => self.set(name, value, true),
+            _ => self.reset(name),
+        }
+    }
+
     /// RESET.
     pub(crate) fn reset(&mut self, name: &str) -> Result<()> {
         let name = name.to_lowercase();
         if !Self::known(&name) {
-            return fail(
-                code::UNDEFINED_OBJECT,
-                format!("unrecognized configuration parameter \"{name}\""),
-            );
+            return unknown(&name);
         }
         self.remember(&name);
         self.local.remove(&name);

@@ -1,6 +1,6 @@
 //! One session's transaction: ids, savepoints, locks, and what must be done at its end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::aws::aurora::catalog::{Catalog, Oid, Touched};
@@ -91,6 +91,8 @@ pub(crate) struct Transaction {
     pub serializable: Option<SxId>,
     /// SET CONSTRAINTS ALL DEFERRED.
     pub constraints_deferred: Option<bool>,
+    /// SET CONSTRAINTS by name.
+    pub deferred_by_name: BTreeMap<String, bool>,
 }
 
 impl Transaction {
@@ -113,6 +115,7 @@ impl Transaction {
             deferred: Vec::new(),
             serializable: None,
             constraints_deferred: None,
+            deferred_by_name: BTreeMap::new(),
         }
     }
 

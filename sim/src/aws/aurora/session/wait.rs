@@ -153,6 +153,12 @@ impl Session {
                 held.borrow_mut().push((tag, mode));
                 Ok(())
             }
+            Pending::Xid => {
+                let engine = self.engine.clone();
+                let mut state = engine.state();
+                self.write_xid(&mut state);
+                Ok(())
+            }
             Pending::Sleep(length) => {
                 let end = Instant::now() + length;
                 let signal = self.signal.clone();

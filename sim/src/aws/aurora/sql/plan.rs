@@ -330,7 +330,6 @@ pub(crate) enum SetFunction {
     JsonEach,
     JsonEachText,
     JsonObjectKeys,
-    RegexpSplit,
     StringToTable,
 }
 
@@ -524,6 +523,28 @@ pub(crate) struct Plan {
     pub writes: Option<&'static str>,
     /// Parameter types.
     pub params: Vec<Type>,
+}
+
+impl Plan {
+    /// A plan of nothing, for evaluating an expression outside any statement.
+    pub(crate) fn empty() -> Plan {
+        Plan {
+            units: Vec::new(),
+            slots: 0,
+            main: Main::Query(Query {
+                body: Body::Values(Vec::new()),
+                order: Vec::new(),
+                limit: None,
+                offset: None,
+                columns: Vec::new(),
+            }),
+            needed: Vec::new(),
+            relations: Vec::new(),
+            columns: None,
+            writes: None,
+            params: Vec::new(),
+        }
+    }
 }
 
 /// The main part of a plan.

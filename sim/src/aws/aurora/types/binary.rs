@@ -42,7 +42,9 @@ pub(crate) fn decode(bytes: &[u8], ty: Type) -> Result<Value> {
         Type::Int2 => Value::Int2(i16::from_be_bytes(exact(bytes, ty)?)),
         Type::Int4 => Value::Int4(i32::from_be_bytes(exact(bytes, ty)?)),
         Type::Int8 => Value::Int8(i64::from_be_bytes(exact(bytes, ty)?)),
-        Type::Oid | Type::Regclass | Type::Regtype => Value::Oid(u32::from_be_bytes(exact(bytes, ty)?)),
+        Type::Oid | Type::Regclass | Type::Regtype | Type::Regnamespace | Type::Regrole => {
+            Value::Oid(u32::from_be_bytes(exact(bytes, ty)?))
+        }
         Type::Float4 => Value::Float4(f32::from_be_bytes(exact(bytes, ty)?)),
         Type::Float8 => Value::Float8(f64::from_be_bytes(exact(bytes, ty)?)),
         Type::Numeric => decode_numeric(bytes)?,
@@ -102,7 +104,13 @@ fn decode_numeric(bytes: &[u8]) -> Result<Value> {
             sign != 0,
             scale,
         )?)),
-        _ => unsupported("numeric NaN or infinity"),
+        other => match Numeric::from_special_sign(other) {
+            Some(n) => Ok(Value::Numeric(n)),
+            None => fail(
+                code::INVALID_BINARY_REPRESENTATION,
+                "invalid sign in external \"numeric\" value",
+            ),
+        },
     }
 }
 
@@ -166,6 +174,13 @@ pub(crate) fn encode(value: &Value, ty: Type, out: &mut BytesMut) -> Result<()> 
         Value::Float4(v) => out.put_f32(*v),
         Value::Float8(v) => out.put_f64(*v),
         Value::Numeric(n) => {
+            if let Some(sign) = n.special_sign() {
+                out.put_u32(0);
+                out.put_u16(sign);
+                // PostgreSQL states 32 digits for an infinity, none for NaN.
+                out.put_u16(if sign == 0xc000 { 0 } else { 32 });
+                return Ok(());
+            }
             let (digits, weight, negative) = n.to_wire();
             out.put_u16(digits.len() as u16);
             out.put_i16(weight);

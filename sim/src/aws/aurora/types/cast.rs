@@ -82,7 +82,20 @@ fn integer(v: i128, ty: Type) -> Result<Value> {
 
 fn number(value: &Value, to: Type) -> Result<Value> {
     Ok(match to {
-        Type::Int2 | Type::Int4 | Type::Int8 | Type::Oid | Type::Regclass | Type::Regtype => match value {
+        Type::Int2
+        | Type::Int4
+        | Type::Int8
+        | Type::Oid
+        | Type::Regclass
+        | Type::Regtype
+        | Type::Regnamespace
+        | Type::Regrole => match value {
+            Value::Numeric(n) if n.special().is_some() => {
+                return fail(
+                    code::FEATURE_NOT_SUPPORTED,
+                    format!("cannot convert {n} to {}", to.name()),
+                );
+            }
             Value::Numeric(n) => integer(n.to_i128(), to)?,
             Value::Float4(_) | Value::Float8(_) => {
                 let v = value.as_f64();

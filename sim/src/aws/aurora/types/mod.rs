@@ -94,6 +94,8 @@ types! {
     Oid, OidArray, 26, 1028, "oid", 4;
     Regclass, RegclassArray, 2205, 2210, "regclass", 4;
     Regtype, RegtypeArray, 2206, 2211, "regtype", 4;
+    Regnamespace, RegnamespaceArray, 4089, 4090, "regnamespace", 4;
+    Regrole, RegroleArray, 4096, 4097, "regrole", 4;
     Record, RecordArray, 2249, 2287, "record", -1;
     Void, VoidArray, 2278, 0x7fff_0002, "void", 4;
 }
@@ -132,7 +134,15 @@ impl Type {
 
     /// A type that holds an oid, shown as a number or as a name.
     pub(super) fn is_oid(self) -> bool {
-        matches!(self, Type::Oid | Type::Regclass | Type::Regtype)
+        self == Type::Oid || self.is_reg()
+    }
+
+    /// A type that holds an oid and is shown as a name.
+    pub(super) fn is_reg(self) -> bool {
+        matches!(
+            self,
+            Type::Regclass | Type::Regtype | Type::Regnamespace | Type::Regrole
+        )
     }
 
     /// Name as `format_type(oid, typmod)` shows it.

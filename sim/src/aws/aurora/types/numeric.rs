@@ -1,7 +1,7 @@
 //! `numeric`: exact decimals with PostgreSQL's display scales.
 //!
 //! Modelled: 38 significant digits, which is what a ledger's amounts and rates need; a result beyond them is refused
-//! with 22003 rather than rounded. Not modelled: NaN, infinities, scales above 38.
+//! with 0A000 rather than rounded. NaN and the infinities are there. Not modelled: scales above 38.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -10,7 +10,7 @@ use super::Value;
 use crate::aws::aurora::error::{Error, Result, code, fail};
 
 /// A decimal: `mantissa / 10^scale`. Two words instead of an `i128` keep a [`Value`] at 32 bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Numeric {
     high: i64,
     low: u64,
@@ -18,12 +18,16 @@ pub(crate) struct Numeric {
 }
 
 const MAX_SCALE: u16 = 38;
+/// The scale that marks NaN (mantissa 0) and the infinities (1 and -1).
+const SPECIAL: u16 = u16::MAX;
 /// Fewest significant digits of a quotient.
 const MIN_QUOTIENT_DIGITS: i32 = 16;
 
 fn overflow() -> Box<Error> {
-    Error::new(code::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format")
-        .detail("This engine computes numeric values of up to 38 digits.")
+    Error::new(
+        code::FEATURE_NOT_SUPPORTED,
+        "a numeric value of more than 38 digits is not supported",
+    )
 }
 
 fn pow10(n: u32) -> Option<i128> {
@@ -54,7 +58,35 @@ impl Numeric {
 
     /// Digits after the point.
     pub(crate) fn scale(self) -> u16 {
-        self.scale
+        if self.special().is_some() { 0 } else { self.scale }
+    }
+
+    /// NaN or an infinity, as a double.
+    pub(crate) fn special(self) -> Option<f64> {
+        (self.scale == SPECIAL).then(|| match self.mantissa() {
+            0 => f64::NAN,
+            m if m > 0 => f64::INFINITY,
+            _ => f64::NEG_INFINITY,
+        })
+    }
+
+    fn from_special(v: f64) -> Numeric {
+        let sign = if v.is_nan() { 0 } else { v.signum() as i128 };
+        Numeric::new(sign, SPECIAL)
+    }
+
+    /// The result when NaN or an infinity takes part: as IEEE 754 has it, finite numbers counting by their sign.
+    fn with_special(self, other: Numeric, op: impl Fn(f64, f64) -> f64) -> Option<Numeric> {
+        if self.special().is_none() && other.special().is_none() {
+            return None;
+        }
+        let plain = |n: Numeric| n.special().unwrap_or(f64::from(n.signum()));
+        let out = op(plain(self), plain(other));
+        Some(if out.is_finite() {
+            Numeric::ZERO
+        } else {
+            Numeric::from_special(out)
+        })
     }
 
     /// From an integer.
@@ -76,15 +108,16 @@ impl Numeric {
     /// From a double, with the digits that a double can hold.
     pub(crate) fn from_f64(v: f64, digits: usize) -> Result<Numeric> {
         if !v.is_finite() {
-            return fail(
-                code::FEATURE_NOT_SUPPORTED,
-                "numeric NaN and infinity are not supported",
-            );
+            return Ok(Numeric::from_special(v));
         }
         Numeric::parse(&format!("{:.*e}", digits.saturating_sub(1), v)).map(Numeric::trim)
     }
 
-    fn trim(self) -> Numeric {
+    /// Without trailing zeros after the point.
+    pub(crate) fn trim(self) -> Numeric {
+        if self.special().is_some() {
+            return self;
+        }
         let (mut m, mut s) = (self.mantissa(), self.scale);
         while s > 0 && m % 10 == 0 {
             m /= 10;
@@ -95,6 +128,9 @@ impl Numeric {
 
     /// Nearest double.
     pub(crate) fn to_f64(self) -> f64 {
+        if let Some(special) = self.special() {
+            return special;
+        }
         self.to_string().parse().unwrap_or(f64::NAN)
     }
 
@@ -108,11 +144,11 @@ impl Numeric {
         };
         let s = input.trim();
         let lower = s.to_ascii_lowercase();
-        if matches!(lower.trim_start_matches(['+', '-']), "nan" | "inf" | "infinity") {
-            return fail(
-                code::FEATURE_NOT_SUPPORTED,
-                "numeric NaN and infinity are not supported",
-            );
+        match lower.as_str() {
+            "nan" => return Ok(Numeric::from_special(f64::NAN)),
+            "inf" | "infinity" | "+inf" | "+infinity" => return Ok(Numeric::from_special(f64::INFINITY)),
+            "-inf" | "-infinity" => return Ok(Numeric::from_special(f64::NEG_INFINITY)),
+            _ => {}
         }
         let (negative, s) = match s.as_bytes().first() {
             Some(b'-') => (true, &s[1..]),
@@ -166,6 +202,9 @@ impl Numeric {
 
     /// Sum.
     pub(crate) fn add(self, other: Numeric) -> Result<Numeric> {
+        if let Some(special) = self.with_special(other, |a, b| a + b) {
+            return Ok(special);
+        }
         let (a, b, scale) = self.aligned(other)?;
         Ok(Numeric::new(a.checked_add(b).ok_or_else(overflow)?, scale))
     }
@@ -182,6 +221,9 @@ impl Numeric {
 
     /// Product; its scale is the sum of the scales.
     pub(crate) fn mul(self, other: Numeric) -> Result<Numeric> {
+        if let Some(special) = self.with_special(other, |a, b| a * b) {
+            return Ok(special);
+        }
         let scale = self.scale + other.scale;
         match self.mantissa().checked_mul(other.mantissa()) {
             Some(m) if scale <= MAX_SCALE => Ok(Numeric::new(m, scale)),
@@ -208,8 +250,11 @@ impl Numeric {
 
     /// Quotient, with the scale PostgreSQL would show.
     pub(crate) fn div(self, other: Numeric) -> Result<Numeric> {
-        if other.mantissa() == 0 {
+        if other.special().is_none() && other.mantissa() == 0 && self.special().is_none_or(|s| !s.is_nan()) {
             return fail(code::DIVISION_BY_ZERO, "division by zero");
+        }
+        if let Some(special) = self.with_special(other, |a, b| a / b) {
+            return Ok(special);
         }
         let (weight1, first1) = self.leading();
         let (weight2, first2) = other.leading();
@@ -244,10 +289,43 @@ impl Numeric {
         Ok(Numeric::new(if negative { -quotient } else { quotient }, wanted))
     }
 
+    /// Square root with the digits PostgreSQL would show: sixteen significant ones, or the argument's scale.
+    pub(crate) fn sqrt(self) -> Result<Numeric> {
+        if self.special().is_some() || self.mantissa() == 0 {
+            return Ok(self);
+        }
+        let (weight, _) = self.leading();
+        let shown = (MIN_QUOTIENT_DIGITS - ((weight + 1) * 2 - 1))
+            .max(i32::from(self.scale))
+            .max(0);
+        self.sqrt_to(u16::try_from(shown).unwrap_or(MAX_SCALE))
+    }
+
+    /// Square root to so many digits after the point.
+    pub(crate) fn sqrt_to(self, scale: u16) -> Result<Numeric> {
+        let shift = u32::from(scale) * 2;
+        let from = u32::from(self.scale);
+        let wide = if shift >= from {
+            pow10(shift - from).and_then(|p| self.mantissa().checked_mul(p))
+        } else {
+            pow10(from - shift).map(|p| self.mantissa() / p)
+        };
+        let wide = wide.and_then(|w| u128::try_from(w).ok()).ok_or_else(overflow)?;
+        let root = wide.isqrt();
+        let up = u128::from(wide - root * root > root);
+        Ok(Numeric::new((root + up) as i128, scale))
+    }
+
     /// Remainder with the sign of the dividend.
     pub(crate) fn rem(self, other: Numeric) -> Result<Numeric> {
-        if other.mantissa() == 0 {
+        if other.special().is_none() && other.mantissa() == 0 && self.special().is_none_or(|s| !s.is_nan()) {
             return fail(code::DIVISION_BY_ZERO, "division by zero");
+        }
+        if self.special().is_none() && other.special().is_some_and(f64::is_infinite) {
+            return Ok(self);
+        }
+        if let Some(special) = self.with_special(other, |_, _| f64::NAN) {
+            return Ok(special);
         }
         let (a, b, scale) = self.aligned(other)?;
         Ok(Numeric::new(a % b, scale))
@@ -255,6 +333,9 @@ impl Numeric {
 
     /// Rounds half away from zero to `scale` digits after the point (before it, when negative).
     pub(crate) fn round(self, scale: i32) -> Result<Numeric> {
+        if self.special().is_some() {
+            return Ok(self);
+        }
         let wanted = scale.clamp(0, i32::from(MAX_SCALE));
         let drop = i32::from(self.scale) - scale;
         if drop <= 0 {
@@ -277,6 +358,9 @@ impl Numeric {
 
     /// Drops digits after `scale`.
     pub(crate) fn trunc(self, scale: i32) -> Result<Numeric> {
+        if self.special().is_some() {
+            return Ok(self);
+        }
         let wanted = scale.clamp(0, i32::from(MAX_SCALE));
         let drop = i32::from(self.scale) - scale;
         if drop <= 0 {
@@ -299,6 +383,9 @@ impl Numeric {
 
     /// Largest whole number not above.
     pub(crate) fn floor(self) -> Numeric {
+        if self.special().is_some() {
+            return self;
+        }
         let unit = pow10(u32::from(self.scale)).unwrap_or(i128::MAX);
         Numeric::new(self.mantissa().div_euclid(unit), 0)
     }
@@ -320,6 +407,15 @@ impl Numeric {
 
     /// Applies `numeric(precision, scale)`.
     pub(crate) fn constrain(self, precision: u32, scale: i32) -> Result<Numeric> {
+        if self.special().is_some_and(f64::is_nan) {
+            return Ok(self);
+        }
+        if self.special().is_some() {
+            return Err(
+                Error::new(code::NUMERIC_VALUE_OUT_OF_RANGE, "numeric field overflow")
+                    .detail("A field with a precision cannot hold an infinite value."),
+            );
+        }
         let rounded = self.round(scale)?;
         let limit = pow10(precision).unwrap_or(i128::MAX);
         if rounded.mantissa().unsigned_abs() >= limit.unsigned_abs() {
@@ -331,6 +427,25 @@ impl Numeric {
             )));
         }
         Ok(rounded)
+    }
+
+    /// The wire format's sign field of NaN or an infinity.
+    pub(crate) fn special_sign(self) -> Option<u16> {
+        self.special().map(|s| match s {
+            s if s.is_nan() => 0xc000,
+            s if s > 0.0 => 0xd000,
+            _ => 0xf000,
+        })
+    }
+
+    /// The inverse of [`Numeric::special_sign`].
+    pub(crate) fn from_special_sign(sign: u16) -> Option<Numeric> {
+        Some(Numeric::from_special(match sign {
+            0xc000 => f64::NAN,
+            0xd000 => f64::INFINITY,
+            0xf000 => f64::NEG_INFINITY,
+            _ => return None,
+        }))
     }
 
     /// Base-10,000 digits, weight of the first, negative: the binary wire format.
@@ -411,6 +526,15 @@ impl PartialOrd for Numeric {
 
 impl Ord for Numeric {
     fn cmp(&self, other: &Self) -> Ordering {
+        // NaN equals itself and is greater than everything else.
+        let place = |n: &Numeric| match n.special() {
+            Some(s) if s.is_nan() => 2,
+            Some(s) => s.signum() as i32,
+            None => 0,
+        };
+        if self.special().is_some() || other.special().is_some() {
+            return place(self).cmp(&place(other));
+        }
         if let Ok((a, b, _)) = self.aligned(*other) {
             return a.cmp(&b);
         }
@@ -421,6 +545,12 @@ impl Ord for Numeric {
 
 impl fmt::Display for Numeric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.special() {
+            Some(s) if s.is_nan() => return f.write_str("NaN"),
+            Some(s) if s > 0.0 => return f.write_str("Infinity"),
+            Some(_) => return f.write_str("-Infinity"),
+            None => {}
+        }
         let m = self.mantissa();
         let sign = if m < 0 { "-" } else { "" };
         let scale = usize::from(self.scale);

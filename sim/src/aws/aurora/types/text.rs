@@ -153,7 +153,7 @@ pub(crate) fn decode(input: &str, ty: Type, typmod: i32, now: i64) -> Result<Val
         Type::Int4 => Value::Int4(integer(input, ty)? as i32),
         Type::Int8 => Value::Int8(integer(input, ty)?),
         Type::Oid => Value::Oid(integer(input, ty)? as u32),
-        Type::Regclass | Type::Regtype => Value::Oid(integer(input, Type::Oid)? as u32),
+        ty if ty.is_reg() => Value::Oid(integer(input, Type::Oid)? as u32),
         Type::Float4 => Value::Float4(float(input, ty)? as f32),
         Type::Float8 => Value::Float8(float(input, ty)?),
         Type::Numeric => Value::Numeric(Numeric::parse(input)?),
@@ -278,13 +278,29 @@ pub(crate) fn to_text(value: &Value) -> String {
     out
 }
 
+/// Words that are not free to name things: PostgreSQL 15's keywords without the unreserved ones.
+const KEYWORDS: &str = "\
+    all analyse analyze and any array as asc asymmetric authorization between bigint binary bit \
+    boolean both case cast char character check coalesce collate collation column concurrently \
+    constraint create cross current_catalog current_date current_role current_schema current_time \
+    current_timestamp current_user dec decimal default deferrable desc distinct do else end except \
+    exists extract false fetch float for foreign freeze from full grant greatest group grouping \
+    having ilike in initially inner inout int integer intersect interval into is isnull join lateral \
+    leading least left like limit localtime localtimestamp national natural nchar none normalize not \
+    notnull null nullif numeric offset on only or order out outer overlaps overlay placing position \
+    precision primary real references returning right row select session_user setof similar smallint \
+    some substring symmetric table tablesample then time timestamp to trailing treat trim true union \
+    unique user using values varchar variadic verbose when where window with xmlattributes xmlconcat \
+    xmlelement xmlexists xmlforest xmlnamespaces xmlparse xmlpi xmlroot xmlserialize xmltable";
+
 /// An identifier, quoted where it must be.
 pub(crate) fn quote_ident(name: &str) -> String {
     let plain = name
         .bytes()
         .enumerate()
         .all(|(i, b)| b.is_ascii_lowercase() || b == b'_' || (i > 0 && (b.is_ascii_digit() || b == b'$')));
-    if plain && !name.is_empty() {
+    let reserved = KEYWORDS.split(' ').any(|k| k == name);
+    if plain && !name.is_empty() && !reserved {
         name.to_string()
     } else {
         format!("\"{}\"", name.replace('"', "\"\""))

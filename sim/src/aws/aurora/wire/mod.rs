@@ -377,7 +377,8 @@ async fn simple(c: &mut Connection, session: &mut Session, sql: &str) -> Result<
         if let Some(columns) = &answer.columns {
             describe_row(&mut c.output, columns, &[]);
             for row in &answer.rows {
-                data_row(&mut c.output, columns, row, &[])?;
+                let row = session.spelled(columns, row, |_| true);
+                data_row(&mut c.output, columns, &row, &[])?;
             }
         }
         _ = CommandComplete::new(answer.tag).encode(&mut c.output);
@@ -533,7 +534,8 @@ async fn extended(
             };
             if let Some(columns) = &answer.columns {
                 for row in &rest[..take] {
-                    data_row(&mut c.output, columns, row, &portal.formats)?;
+                    let row = session.spelled(columns, row, |i| format(&portal.formats, i) == 0);
+                    data_row(&mut c.output, columns, &row, &portal.formats)?;
                 }
             }
             portal.sent += take;

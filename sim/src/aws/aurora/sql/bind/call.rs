@@ -3,7 +3,7 @@
 use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments};
 
 use super::super::expr::Expr;
-use super::super::plan::{Aggregate, AggregateKind, Window, WindowKind};
+use super::aggregate::aggregate_kind;
 use super::{Binder, Typed, fold, qualified};
 use crate::aws::aurora::error::{Result, code, fail, unsupported};
 use crate::aws::aurora::func::{self, Builtin, any, any_array};
@@ -13,8 +13,13 @@ impl Binder<'_> {
     pub(super) fn function(&mut self, f: &ast::Function) -> Result<Typed> {
         let (schema, name) = qualified(&f.name)?;
         if schema.as_deref().is_some_and(|s| s != "pg_catalog") {
+            let known = schema.is_some_and(|s| self.catalog.schemas.contains_key(&s));
             return fail(
-                code::UNDEFINED_FUNCTION,
+                if known {
+                    code::UNDEFINED_FUNCTION
+                } else {
+                    code::INVALID_SCHEMA_NAME
+                },
                 format!("function {}() does not exist", f.name),
             );
         }
@@ -42,6 +47,9 @@ impl Binder<'_> {
                 format!("FILTER specified, but {name} is not an aggregate function"),
             );
         }
+        if let Some(typed) = self.whole_row_json(&name, list)? {
+            return Ok(typed);
+        }
         let args = match list {
             Some(list) => self.plain_args(&name, list)?,
             None => Vec::new(),
@@ -49,7 +57,50 @@ impl Binder<'_> {
         self.call(&name, args)
     }
 
-    fn plain_args(&mut self, name: &str, list: &ast::FunctionArgumentList) -> Result<Vec<Typed>> {
+    /// A row of FROM turned into JSON: an object of its columns.
+    fn whole_row_json(
+        &mut self,
+        name: &str,
+        list: Option<&ast::FunctionArgumentList>,
+    ) -> Result<Option<Typed>> {
+        let (function, ty) = match name {
+            "to_jsonb" => ("jsonb_build_object", Type::Jsonb),
+            "to_json" | "row_to_json" => ("json_row", Type::Json),
+            _ => return Ok(None),
+        };
+        let Some([FunctionArg::Unnamed(FunctionArgExpr::Expr(ast::Expr::Identifier(ident)))]) =
+            list.map(|l| l.args.as_slice())
+        else {
+            return Ok(None);
+        };
+        let Some(args) = self.row_fields(&fold(ident))? else {
+            return Ok(None);
+        };
+        let typed = self.registered(function, args)?;
+        Ok(Some(Typed { ty, ..typed }))
+    }
+
+    /// Names and values of a table of the innermost FROM, unless a column has its name.
+    fn row_fields(&mut self, alias: &str) -> Result<Option<Vec<Typed>>> {
+        let Some(scope) = self.scopes.last() else {
+            return Ok(None);
+        };
+        if scope.find(alias)?.is_some() {
+            return Ok(None);
+        }
+        let Some(rel) = scope.rel(None, alias) else {
+            return Ok(None);
+        };
+        let mut out = Vec::new();
+        for c in rel.columns.clone() {
+            out.push(Typed::new(Expr::Const(Value::text(&c.name)), Type::Text));
+            out.push(Typed::new(Expr::Column(c.place), c.ty));
+            self.read_column(&c);
+        }
+        Ok(Some(out))
+    }
+
+    pub(super) fn plain_args(&mut self, name: &str, list: &ast::FunctionArgumentList) -> Result<Vec<Typed>> {
         if list.duplicate_treatment.is_some() || !list.clauses.is_empty() {
             return unsupported(format_args!(
                 "DISTINCT, ORDER BY or another clause in the arguments of {name}"
@@ -63,13 +114,17 @@ impl Binder<'_> {
                     name: ident,
                     arg: FunctionArgExpr::Expr(e),
                     ..
-                } if name == "make_interval" && args.is_empty() => {
-                    let unit = fold(ident);
-                    let amount = self.expr(e)?;
-                    return Ok(vec![
-                        Typed::new(Expr::Const(Value::text(unit)), Type::Text),
-                        amount,
-                    ]);
+                } if name == "make_interval" => {
+                    args.push(Typed::new(Expr::Const(Value::text(fold(ident))), Type::Text));
+                    args.push(self.expr(e)?);
+                }
+                FunctionArg::ExprNamed {
+                    name: ast::Expr::Identifier(ident),
+                    arg: FunctionArgExpr::Expr(e),
+                    ..
+                } if name == "make_interval" => {
+                    args.push(Typed::new(Expr::Const(Value::text(fold(ident))), Type::Text));
+                    args.push(self.expr(e)?);
                 }
                 other => return unsupported(format_args!("function argument {other}")),
             }
@@ -141,11 +196,24 @@ impl Binder<'_> {
                     .collect();
                 return self.registered(function, args);
             }
+            (name, _) if super::set::returns_set(name) => return self.set_in_targets(name, args),
+            ("row_number" | "rank" | "dense_rank" | "lag" | "lead" | "first_value" | "last_value", _) => {
+                return fail(
+                    code::WRONG_OBJECT_TYPE,
+                    format!("window function {name} requires an OVER clause"),
+                );
+            }
+            ("+" | "-" | "*" | "/", 2) if args.iter().all(|a| a.ty == Type::Unknown) => {
+                return fail("42725", format!("operator is not unique: unknown {name} unknown"));
+            }
             (
-                "unnest" | "generate_series" | "jsonb_array_elements" | "jsonb_each" | "jsonb_object_keys",
-                _,
+                "int2" | "int4" | "int8" | "float4" | "float8" | "numeric" | "text" | "varchar" | "bool"
+                | "date",
+                1,
             ) => {
-                return unsupported(format_args!("set-returning function {name} outside FROM"));
+                if let (Some(arg), Ok(ty)) = (args.first().cloned(), super::named(name)) {
+                    return self.coerce(arg, ty, -1, CastContext::Explicit);
+                }
             }
             _ => {}
         }
@@ -205,7 +273,8 @@ impl Binder<'_> {
             } else {
                 format!("function {name}({}) does not exist", types.join(", "))
             };
-            if !is_operator && func::known_to_postgres(name) {
+            let given: Vec<Type> = args.iter().map(|a| a.ty).collect();
+            if !is_operator && func::known_to_postgres(name, &given) {
                 return unsupported(format_args!("function {name}({})", types.join(", ")));
             }
             return Err(crate::aws::aurora::error::Error::new(code::UNDEFINED_FUNCTION, message).hint(
@@ -237,290 +306,6 @@ impl Binder<'_> {
         };
         Ok(Typed::new(Expr::Call(builtin, exprs), ty))
     }
-
-    fn aggregate(
-        &mut self,
-        kind: AggregateKind,
-        name: &str,
-        f: &ast::Function,
-        list: Option<&ast::FunctionArgumentList>,
-    ) -> Result<Typed> {
-        let windowed = f.over.is_some();
-        let (allowed, clause) = match self.scopes.last() {
-            Some(s) if windowed => (s.windows_allowed, s.clause),
-            Some(s) => (s.aggregates_allowed, s.clause),
-            None => (false, "this place"),
-        };
-        if !allowed {
-            let what = if windowed { "window" } else { "aggregate" };
-            let state = if windowed {
-                code::WINDOWING_ERROR
-            } else {
-                code::GROUPING_ERROR
-            };
-            return fail(state, format!("{what} functions are not allowed in {clause}"));
-        }
-        // Arguments cannot nest aggregates.
-        if !windowed {
-            self.set_aggregates_allowed(false);
-        }
-        let bound = self.aggregate_parts(kind, name, f, list);
-        if !windowed {
-            self.set_aggregates_allowed(true);
-        }
-        let aggregate = bound?;
-        let ty = aggregate.ty;
-        if windowed {
-            return self.push_window(WindowKind::Aggregate(aggregate), Vec::new(), f, ty);
-        }
-        let Some(scope) = self.scopes.last_mut() else {
-            return unsupported("an aggregate here");
-        };
-        scope.aggregates.push(aggregate);
-        Ok(Typed::new(Expr::Aggregate(scope.aggregates.len() - 1), ty))
-    }
-
-    fn set_aggregates_allowed(&mut self, allowed: bool) {
-        if let Some(scope) = self.scopes.last_mut() {
-            scope.aggregates_allowed = allowed;
-            scope.clause = if allowed {
-                "SELECT"
-            } else {
-                "an aggregate's arguments"
-            };
-        }
-    }
-
-    fn aggregate_parts(
-        &mut self,
-        kind: AggregateKind,
-        name: &str,
-        f: &ast::Function,
-        list: Option<&ast::FunctionArgumentList>,
-    ) -> Result<Aggregate> {
-        let mut args = Vec::new();
-        let mut order = Vec::new();
-        let mut distinct = false;
-        if let Some(list) = list {
-            distinct = matches!(list.duplicate_treatment, Some(ast::DuplicateTreatment::Distinct));
-            for clause in &list.clauses {
-                match clause {
-                    ast::FunctionArgumentClause::OrderBy(items) => {
-                        for item in items {
-                            let typed = self.expr(&item.expr)?;
-                            let typed = self.settle(typed)?;
-                            let (desc, nulls_first) = super::select::direction(&item.options)?;
-                            order.push((typed.expr, desc, nulls_first));
-                        }
-                    }
-                    other => return unsupported(format_args!("{other} in an aggregate")),
-                }
-            }
-            for arg in &list.args {
-                match arg {
-                    FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => args.push(self.expr(e)?),
-                    FunctionArg::Unnamed(FunctionArgExpr::Wildcard) if kind == AggregateKind::Count => {}
-                    other => return unsupported(format_args!("aggregate argument {other}")),
-                }
-            }
-        }
-        let wanted = match kind {
-            AggregateKind::Count => args.len(),
-            AggregateKind::StringAgg | AggregateKind::JsonObjectAgg => 2,
-            _ => 1,
-        };
-        if args.len() != wanted || args.len() > 2 {
-            let types: Vec<&str> = args.iter().map(|a| a.ty.name()).collect();
-            return fail(
-                code::UNDEFINED_FUNCTION,
-                format!("function {name}({}) does not exist", types.join(", ")),
-            );
-        }
-        let mut args: Vec<Typed> = args.into_iter().map(|a| self.settle(a)).collect::<Result<_>>()?;
-        let input = args.first().map_or(Type::Int8, |a| a.ty);
-        let no_such = || {
-            fail::<Type>(
-                code::UNDEFINED_FUNCTION,
-                format!("function {name}({}) does not exist", input.name()),
-            )
-        };
-        let ty = match kind {
-            AggregateKind::Count => Type::Int8,
-            AggregateKind::Sum => match input {
-                Type::Int2 | Type::Int4 => Type::Int8,
-                Type::Int8 | Type::Numeric => Type::Numeric,
-                Type::Float4 | Type::Float8 | Type::Interval => input,
-                _ => no_such()?,
-            },
-            AggregateKind::Avg => match input {
-                Type::Int2 | Type::Int4 | Type::Int8 | Type::Numeric => Type::Numeric,
-                Type::Float4 | Type::Float8 => Type::Float8,
-                Type::Interval => input,
-                _ => no_such()?,
-            },
-            AggregateKind::Variance { .. } => match input {
-                t if t.is_number() => {
-                    args[0] = self.coerce(args[0].clone(), Type::Float8, -1, CastContext::Implicit)?;
-                    Type::Float8
-                }
-                _ => no_such()?,
-            },
-            AggregateKind::Min | AggregateKind::Max => match input {
-                Type::Bool | Type::Uuid | Type::Json | Type::Jsonb | Type::Bytea => no_such()?,
-                Type::Varchar | Type::Name => Type::Text,
-                other => other,
-            },
-            AggregateKind::BoolAnd | AggregateKind::BoolOr => match input {
-                Type::Bool => Type::Bool,
-                _ => no_such()?,
-            },
-            AggregateKind::BitAnd | AggregateKind::BitOr => match input {
-                t if t.is_integer() => t,
-                _ => no_such()?,
-            },
-            AggregateKind::ArrayAgg => match input.array() {
-                Some(array) => array,
-                None => return unsupported("array_agg of arrays"),
-            },
-            AggregateKind::StringAgg => {
-                for arg in &mut args {
-                    *arg = self.coerce(arg.clone(), Type::Text, -1, CastContext::Implicit)?;
-                }
-                Type::Text
-            }
-            AggregateKind::JsonAgg | AggregateKind::JsonObjectAgg => {
-                if name.starts_with("jsonb") {
-                    Type::Jsonb
-                } else {
-                    Type::Json
-                }
-            }
-        };
-        let filter = match &f.filter {
-            Some(e) => Some(self.boolean(e, "FILTER")?),
-            None => None,
-        };
-        Ok(Aggregate {
-            kind,
-            args: args.into_iter().map(|a| a.expr).collect(),
-            distinct,
-            filter,
-            order,
-            input,
-            ty,
-        })
-    }
-
-    fn window(
-        &mut self,
-        name: &str,
-        f: &ast::Function,
-        list: Option<&ast::FunctionArgumentList>,
-    ) -> Result<Typed> {
-        if !self.scopes.last().is_some_and(|s| s.windows_allowed) {
-            let clause = self.scopes.last().map_or("this place", |s| s.clause);
-            return fail(
-                code::WINDOWING_ERROR,
-                format!("window functions are not allowed in {clause}"),
-            );
-        }
-        let args = match list {
-            Some(list) => self.plain_args(name, list)?,
-            None => Vec::new(),
-        };
-        let mut args: Vec<Typed> = args.into_iter().map(|a| self.settle(a)).collect::<Result<_>>()?;
-        let first = args.first().map_or(Type::Int8, |a| a.ty);
-        let (kind, ty) = match (name, args.len()) {
-            ("row_number", 0) => (WindowKind::RowNumber, Type::Int8),
-            ("rank", 0) => (WindowKind::Rank, Type::Int8),
-            ("dense_rank", 0) => (WindowKind::DenseRank, Type::Int8),
-            ("lag", 1..=3) => (WindowKind::Lag, first),
-            ("lead", 1..=3) => (WindowKind::Lead, first),
-            ("first_value", 1) => (WindowKind::FirstValue, first),
-            ("last_value", 1) => (WindowKind::LastValue, first),
-            _ => return unsupported(format_args!("window function {name}")),
-        };
-        if let Some(offset) = args.get_mut(1) {
-            *offset = self.coerce(offset.clone(), Type::Int4, -1, CastContext::Implicit)?;
-        }
-        if let Some(default) = args.get_mut(2) {
-            *default = self.coerce(default.clone(), first, -1, CastContext::Implicit)?;
-        }
-        let args = args.into_iter().map(|a| a.expr).collect();
-        self.push_window(kind, args, f, ty)
-    }
-
-    fn push_window(
-        &mut self,
-        kind: WindowKind,
-        args: Vec<Expr>,
-        f: &ast::Function,
-        ty: Type,
-    ) -> Result<Typed> {
-        let named = |b: &Self, name: &ast::Ident| {
-            let name = fold(name);
-            let found = b
-                .scopes
-                .last()
-                .and_then(|s| s.named_windows.iter().find(|(n, _)| *n == name));
-            match found {
-                Some((_, spec)) => Ok(spec.clone()),
-                None => fail(
-                    code::UNDEFINED_OBJECT,
-                    format!("window \"{name}\" does not exist"),
-                ),
-            }
-        };
-        let spec = match &f.over {
-            Some(ast::WindowType::WindowSpec(spec)) => match &spec.window_name {
-                None => spec.clone(),
-                Some(name) => {
-                    let mut base = named(self, name)?;
-                    if !spec.order_by.is_empty() {
-                        base.order_by.clone_from(&spec.order_by);
-                    }
-                    base
-                }
-            },
-            Some(ast::WindowType::NamedWindow(name)) => named(self, name)?,
-            None => return unsupported("a window function without OVER"),
-        };
-        if let Some(frame) = &spec.window_frame
-            && !matches!(
-                kind,
-                WindowKind::RowNumber | WindowKind::Rank | WindowKind::DenseRank
-            )
-        {
-            let default = frame.units == ast::WindowFrameUnits::Range
-                && matches!(frame.start_bound, ast::WindowFrameBound::Preceding(None))
-                && matches!(frame.end_bound, None | Some(ast::WindowFrameBound::CurrentRow));
-            if !default {
-                return unsupported("a window frame other than the default");
-            }
-        }
-        let mut partition = Vec::new();
-        for e in &spec.partition_by {
-            let typed = self.expr(e)?;
-            partition.push(self.settle(typed)?.expr);
-        }
-        let mut order = Vec::new();
-        for item in &spec.order_by {
-            let typed = self.expr(&item.expr)?;
-            let typed = self.settle(typed)?;
-            let (desc, nulls_first) = super::select::direction(&item.options)?;
-            order.push((typed.expr, desc, nulls_first));
-        }
-        let Some(scope) = self.scopes.last_mut() else {
-            return unsupported("a window function here");
-        };
-        scope.windows.push(Window {
-            kind,
-            args,
-            partition,
-            order,
-        });
-        Ok(Typed::new(Expr::Window(scope.windows.len() - 1), ty))
-    }
 }
 
 /// How well arguments fit; None when they do not.
@@ -548,11 +333,16 @@ fn score(candidate: &Builtin, args: &[Typed]) -> Option<i32> {
                 60
             } else if wanted == Type::Text {
                 40
+            } else if matches!(wanted, Type::Float8 | Type::Timestamptz | Type::Interval) {
+                // The preferred type of its category.
+                20
             } else {
                 10
             }
         } else if castable(arg.ty, wanted, CastContext::Implicit) {
             match (arg.ty.number_rank(), wanted.number_rank()) {
+                // An integer without an overload of its own goes to the preferred type, not to numeric.
+                (Some(_), Some(_)) if wanted == Type::Float8 && arg.ty.is_integer() => 60,
                 (Some(a), Some(b)) => 50 - i32::from(b - a),
                 _ if wanted == Type::Text || wanted == Type::Timestamptz => 51,
                 _ => 45,
@@ -562,39 +352,4 @@ fn score(candidate: &Builtin, args: &[Typed]) -> Option<i32> {
         };
     }
     Some(score)
-}
-
-fn aggregate_kind(name: &str) -> Option<AggregateKind> {
-    Some(match name {
-        "count" => AggregateKind::Count,
-        "sum" => AggregateKind::Sum,
-        "avg" => AggregateKind::Avg,
-        "min" => AggregateKind::Min,
-        "max" => AggregateKind::Max,
-        "bool_and" | "every" => AggregateKind::BoolAnd,
-        "bool_or" => AggregateKind::BoolOr,
-        "bit_and" => AggregateKind::BitAnd,
-        "bit_or" => AggregateKind::BitOr,
-        "array_agg" => AggregateKind::ArrayAgg,
-        "string_agg" => AggregateKind::StringAgg,
-        "json_agg" | "jsonb_agg" => AggregateKind::JsonAgg,
-        "json_object_agg" | "jsonb_object_agg" => AggregateKind::JsonObjectAgg,
-        "stddev" | "stddev_samp" => AggregateKind::Variance {
-            sample: true,
-            root: true,
-        },
-        "stddev_pop" => AggregateKind::Variance {
-            sample: false,
-            root: true,
-        },
-        "variance" | "var_samp" => AggregateKind::Variance {
-            sample: true,
-            root: false,
-        },
-        "var_pop" => AggregateKind::Variance {
-            sample: false,
-            root: false,
-        },
-        _ => return None,
-    })
 }

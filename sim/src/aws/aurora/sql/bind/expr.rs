@@ -5,9 +5,9 @@ use std::sync::Arc;
 use sqlparser::ast::{self, BinaryOperator, UnaryOperator};
 
 use super::super::expr::{Compare, Expr};
-use super::{Binder, Typed, data_type, fold};
+use super::{Binder, Typed, data_type};
 use crate::aws::aurora::error::{Result, code, fail, unsupported};
-use crate::aws::aurora::types::{CastContext, Numeric, Type, Value};
+use crate::aws::aurora::types::{CastContext, Type, Value};
 
 impl Binder<'_> {
     /// Binds an expression in the innermost scope.
@@ -88,7 +88,11 @@ impl Binder<'_> {
                 self.cast_to(expr, ty, typmod)?
             }
             E::TypedString(t) => {
-                let (ty, typmod) = data_type(&t.data_type)?;
+                let (ty, typmod) = match &t.data_type {
+                    // `char 'x'` is not cut to one character.
+                    ast::DataType::Char(None) => (Type::Bpchar, -1),
+                    other => data_type(other)?,
+                };
                 let text = match &t.value.value {
                     ast::Value::SingleQuotedString(s) => s.clone(),
                     other => return unsupported(format_args!("literal {other}")),
@@ -217,47 +221,8 @@ impl Binder<'_> {
         })
     }
 
-    fn value(&mut self, v: &ast::Value) -> Result<Typed> {
-        let unknown = |s: &str| Typed::new(Expr::Const(Value::text(s)), Type::Unknown);
-        Ok(match v {
-            ast::Value::Number(n, _) => {
-                if let Ok(i) = n.parse::<i32>() {
-                    Typed::new(Expr::Const(Value::Int4(i)), Type::Int4)
-                } else if let Ok(i) = n.parse::<i64>() {
-                    Typed::new(Expr::Const(Value::Int8(i)), Type::Int8)
-                } else {
-                    Typed::new(Expr::Const(Value::Numeric(Numeric::parse(n)?)), Type::Numeric)
-                }
-            }
-            ast::Value::SingleQuotedString(s)
-            | ast::Value::EscapedStringLiteral(s)
-            | ast::Value::UnicodeStringLiteral(s)
-            | ast::Value::NationalStringLiteral(s) => unknown(s),
-            ast::Value::DollarQuotedString(s) => unknown(&s.value),
-            ast::Value::Boolean(b) => Typed::new(Expr::bool(*b), Type::Bool),
-            ast::Value::Null => Typed::new(Expr::Const(Value::Null), Type::Unknown),
-            ast::Value::Placeholder(p) => {
-                let number = p
-                    .strip_prefix('$')
-                    .and_then(|n| n.parse::<usize>().ok())
-                    .filter(|n| *n > 0);
-                let Some(n) = number else {
-                    return fail(code::SYNTAX_ERROR, format!("syntax error at or near \"{p}\""));
-                };
-                if n > 65_535 {
-                    return fail(code::UNDEFINED_PARAMETER, format!("there is no parameter ${n}"));
-                }
-                if self.params.len() < n {
-                    self.params.resize(n, None);
-                }
-                Typed::new(Expr::Param(n - 1), self.params[n - 1].unwrap_or(Type::Unknown))
-            }
-            other => return unsupported(format_args!("literal {other}")),
-        })
-    }
-
     /// Gives a bare literal or untyped parameter the type text.
-    pub(super) fn settle(&mut self, typed: Typed) -> Result<Typed> {
+    pub(crate) fn settle(&mut self, typed: Typed) -> Result<Typed> {
         match typed.ty {
             Type::Unknown => self.coerce(typed, Type::Text, -1, CastContext::Implicit),
             Type::UnknownArray => fail(
@@ -268,84 +233,6 @@ impl Binder<'_> {
         }
     }
 
-    /// Looks a column up from the innermost scope outwards.
-    fn column(
-        &mut self,
-        schema: Option<&ast::Ident>,
-        table: Option<&ast::Ident>,
-        name: &ast::Ident,
-    ) -> Result<Typed> {
-        let (schema, table_name, column) = (schema.map(fold), table.map(fold), fold(name));
-        let mut level = 0;
-        let mut at = self.scopes.len();
-        let mut seen_table = false;
-        while at > 0 {
-            at -= 1;
-            let scope = &self.scopes[at];
-            let found = match &table_name {
-                None => match scope.find(&column)? {
-                    Some(c) => Some(c.clone()),
-                    None => match scope.rel(None, &column) {
-                        Some(rel) => {
-                            let parts = rel.columns.iter().map(|c| outer(level, c.place)).collect();
-                            self.reach(level);
-                            return Ok(Typed::new(Expr::Row(parts), Type::Record));
-                        }
-                        None => None,
-                    },
-                },
-                Some(t) => match scope.rel(schema.as_deref(), t) {
-                    Some(rel) => {
-                        seen_table = true;
-                        rel.columns.iter().find(|c| c.name == column).cloned()
-                    }
-                    None => None,
-                },
-            };
-            if let Some(c) = found {
-                self.reach(level);
-                return Ok(Typed {
-                    expr: outer(level, c.place),
-                    ty: c.ty,
-                    typmod: c.typmod,
-                });
-            }
-            if seen_table {
-                break;
-            }
-            if scope.barrier {
-                if self.scopes[..at].iter().any(|s| match &table_name {
-                    None => matches!(s.find(&column), Ok(Some(_))),
-                    Some(t) => s.rel(schema.as_deref(), t).is_some(),
-                }) {
-                    return unsupported("a WITH query that refers to an enclosing query");
-                }
-                break;
-            }
-            level += 1;
-        }
-        match table_name {
-            Some(t) if !seen_table => fail(
-                code::UNDEFINED_TABLE,
-                format!("missing FROM-clause entry for table \"{t}\""),
-            ),
-            Some(t) => fail(
-                code::UNDEFINED_COLUMN,
-                format!("column {t}.{column} does not exist"),
-            ),
-            None => fail(
-                code::UNDEFINED_COLUMN,
-                format!("column \"{column}\" does not exist"),
-            ),
-        }
-    }
-
-    fn reach(&mut self, level: usize) {
-        if let Some(scope) = self.scopes.last_mut() {
-            scope.reach = scope.reach.max(level);
-        }
-    }
-
     fn unary(&mut self, op: UnaryOperator, expr: &ast::Expr) -> Result<Typed> {
         match op {
             UnaryOperator::Not => {
@@ -353,6 +240,10 @@ impl Binder<'_> {
                 Ok(Typed::new(Expr::Not(Box::new(inner)), Type::Bool))
             }
             UnaryOperator::Plus => self.expr(expr),
+            UnaryOperator::BitwiseNot => {
+                let inner = self.expr(expr)?;
+                self.call("~", vec![inner])
+            }
             UnaryOperator::Minus => {
                 if let ast::Expr::Value(v) = expr
                     && let ast::Value::Number(n, _) = &v.value
@@ -494,6 +385,12 @@ impl Binder<'_> {
         op: &'static str,
     ) -> Result<Typed> {
         let mut args = vec![self.expr(expr)?, self.expr(pattern)?];
+        for arg in &mut args {
+            // A pattern sees the padding of char(n), which a cast to text would strip.
+            if arg.ty == Type::Bpchar {
+                arg.ty = Type::Text;
+            }
+        }
         if let Some(escape) = escape {
             args.push(self.expr(escape)?);
         }
@@ -509,33 +406,20 @@ impl Binder<'_> {
             }
             return Ok(Typed::new(Expr::Array(elem, items), ty));
         }
+        // A literal on its way to a double does not pass through numeric, which has fewer digits here.
+        if matches!(ty, Type::Float4 | Type::Float8)
+            && let ast::Expr::Value(v) = expr
+            && let ast::Value::Number(n, _) = &v.value
+        {
+            let literal = Typed::new(Expr::Const(Value::text(n)), Type::Unknown);
+            return self.coerce(literal, ty, typmod, CastContext::Explicit);
+        }
         let inner = self.expr(expr)?;
         if matches!(inner.expr, Expr::Param(_)) && inner.ty == Type::Unknown {
             return self.coerce(inner, ty, typmod, CastContext::Explicit);
         }
         let typed = self.coerce(inner, ty, typmod, CastContext::Explicit)?;
         Ok(Typed { typmod, ..typed })
-    }
-
-    fn interval(&mut self, i: &ast::Interval) -> Result<Typed> {
-        let unit = i.leading_field.as_ref().map(|f| f.to_string().to_lowercase());
-        let ast::Expr::Value(v) = &*i.value else {
-            return unsupported("INTERVAL of an expression");
-        };
-        let text = match &v.value {
-            ast::Value::SingleQuotedString(s) => s.clone(),
-            ast::Value::Number(n, _) => n.clone(),
-            other => return unsupported(format_args!("INTERVAL {other}")),
-        };
-        if i.last_field.is_some() {
-            return unsupported("INTERVAL with a range of fields");
-        }
-        let text = match unit {
-            Some(unit) if text.trim().parse::<f64>().is_ok() => format!("{text} {unit}"),
-            _ => text,
-        };
-        let unknown = Typed::new(Expr::Const(Value::text(text)), Type::Unknown);
-        self.coerce(unknown, Type::Interval, -1, CastContext::Explicit)
     }
 
     fn case(
@@ -566,6 +450,29 @@ impl Binder<'_> {
     fn subscript(&mut self, root: &ast::Expr, chain: &[ast::AccessExpr]) -> Result<Typed> {
         let mut base = self.expr(root)?;
         for access in chain {
+            if let (ast::AccessExpr::Dot(ast::Expr::Identifier(field)), Some(table)) =
+                (access, whole_row(root))
+            {
+                base = self.column(None, Some(table), field)?;
+                continue;
+            }
+            if let ast::AccessExpr::Subscript(ast::Subscript::Slice {
+                lower_bound,
+                upper_bound,
+                stride: None,
+            }) = access
+                && base.ty.elem().is_some()
+            {
+                let null = || Typed::new(Expr::Const(Value::Null), Type::Int4);
+                let low = lower_bound
+                    .as_ref()
+                    .map_or_else(|| Ok(null()), |e| self.expr(e))?;
+                let high = upper_bound
+                    .as_ref()
+                    .map_or_else(|| Ok(null()), |e| self.expr(e))?;
+                base = self.call("array slice", vec![base, low, high])?;
+                continue;
+            }
             let ast::AccessExpr::Subscript(ast::Subscript::Index { index }) = access else {
                 return unsupported(format_args!("access {access}"));
             };
@@ -594,11 +501,12 @@ impl Binder<'_> {
     }
 }
 
-fn outer(level: usize, place: usize) -> Expr {
-    if level == 0 {
-        Expr::Column(place)
-    } else {
-        Expr::Outer(level, place)
+/// The table that `(t).column` names.
+fn whole_row(root: &ast::Expr) -> Option<&ast::Ident> {
+    match root {
+        ast::Expr::Nested(inner) => whole_row(inner),
+        ast::Expr::Identifier(table) => Some(table),
+        _ => None,
     }
 }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use sqlparser::ast::{self, JoinConstraint, JoinOperator, TableFactor};
 
 use super::super::expr::{Compare, Expr};
-use super::super::plan::{Access, Join, JoinKind, Node, Output, Scan, SetFunction, Source, SourceKind};
+use super::super::plan::{Access, Join, JoinKind, Node, Output, Scan, Source, SourceKind};
 use super::{Binder, Rel, ScopeColumn, Typed, conjuncts, fold, qualified, resolve};
 use crate::aws::aurora::catalog::{Object, Privilege, Table, View, system};
 use crate::aws::aurora::error::{Result, code, fail, unsupported};
 use crate::aws::aurora::lock::Mode;
-use crate::aws::aurora::types::{CastContext, Type};
+use crate::aws::aurora::types::Type;
 
 /// Views inside views inside views.
 const VIEW_DEPTH_MAX: usize = 30;
@@ -26,7 +26,7 @@ impl Binder<'_> {
         Ok(node)
     }
 
-    fn inner(
+    pub(super) fn inner(
         &mut self,
         left: Node,
         right: Node,
@@ -49,7 +49,7 @@ impl Binder<'_> {
         Node::Join(Box::new(join))
     }
 
-    fn width(&self) -> usize {
+    pub(super) fn width(&self) -> usize {
         self.scopes.last().map_or(0, |s| s.width)
     }
 
@@ -410,7 +410,7 @@ impl Binder<'_> {
         self.source(kind, columns, alias, "", false)
     }
 
-    fn source(
+    pub(super) fn source(
         &mut self,
         kind: SourceKind,
         mut columns: Vec<Output>,
@@ -465,165 +465,5 @@ impl Binder<'_> {
             filter: Vec::new(),
             ordinality,
         })))
-    }
-
-    fn unnest(
-        &mut self,
-        arrays: Vec<Typed>,
-        alias: Option<&ast::TableAlias>,
-        ordinality: bool,
-    ) -> Result<Node> {
-        let mut columns = Vec::new();
-        let mut exprs = Vec::new();
-        for array in arrays {
-            let array = match array.ty {
-                Type::Unknown => self.coerce(array, Type::TextArray, -1, CastContext::Implicit)?,
-                _ => array,
-            };
-            let Some(elem) = array.ty.elem() else {
-                return fail(
-                    code::UNDEFINED_FUNCTION,
-                    format!("function unnest({}) does not exist", array.ty.name()),
-                );
-            };
-            let name = match alias {
-                Some(a) if columns.is_empty() && a.columns.is_empty() => fold(&a.name),
-                _ => "unnest".into(),
-            };
-            columns.push(Output {
-                name,
-                ty: elem,
-                typmod: -1,
-                origin: (0, 0),
-            });
-            exprs.push(array.expr);
-        }
-        self.source(SourceKind::Unnest(exprs), columns, alias, "unnest", ordinality)
-    }
-
-    fn table_function(
-        &mut self,
-        name: &str,
-        args: &[ast::FunctionArg],
-        alias: Option<&ast::TableAlias>,
-        ordinality: bool,
-    ) -> Result<Node> {
-        self.clause("functions in FROM", false, false);
-        let mut bound = Vec::new();
-        for arg in args {
-            match arg {
-                ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(e)) => bound.push(self.expr(e)?),
-                other => return unsupported(format_args!("function argument {other}")),
-            }
-        }
-        if name == "unnest" {
-            return self.unnest(bound, alias, ordinality);
-        }
-        let column = |name: &str, ty: Type| Output {
-            name: name.into(),
-            ty,
-            typmod: -1,
-            origin: (0, 0),
-        };
-        let alias_column = alias
-            .filter(|a| a.columns.is_empty())
-            .map_or_else(|| name.to_string(), |a| fold(&a.name));
-        let mut to = |binder: &mut Self, i: usize, ty: Type| -> Result<()> {
-            let arg = bound[i].clone();
-            bound[i] = binder.coerce(arg, ty, -1, CastContext::Implicit)?;
-            Ok(())
-        };
-        let (kind, columns) = match (name, args.len()) {
-            ("generate_series", 2 | 3) => {
-                let first = bound[0].ty;
-                let other = bound[1].ty;
-                let ty = match (first, other) {
-                    (Type::Timestamptz | Type::Timestamp | Type::Date, _) => {
-                        if first == Type::Timestamp {
-                            Type::Timestamp
-                        } else {
-                            Type::Timestamptz
-                        }
-                    }
-                    (Type::Int8, _) | (_, Type::Int8) => Type::Int8,
-                    (Type::Numeric, _) | (_, Type::Numeric) => Type::Numeric,
-                    _ => Type::Int4,
-                };
-                let mut to = |binder: &mut Self, i: usize, ty: Type| -> Result<()> {
-                    let arg = bound[i].clone();
-                    bound[i] = binder.coerce(arg, ty, -1, CastContext::Implicit)?;
-                    Ok(())
-                };
-                to(self, 0, ty)?;
-                to(self, 1, ty)?;
-                if args.len() == 3 {
-                    let step = if matches!(ty, Type::Timestamptz | Type::Timestamp) {
-                        Type::Interval
-                    } else {
-                        ty
-                    };
-                    to(self, 2, step)?;
-                } else if matches!(ty, Type::Timestamptz | Type::Timestamp) {
-                    return fail(
-                        code::UNDEFINED_FUNCTION,
-                        "function generate_series needs a step of type interval",
-                    );
-                }
-                (SetFunction::GenerateSeries, vec![column(&alias_column, ty)])
-            }
-            ("jsonb_array_elements" | "json_array_elements", 1) => {
-                to(self, 0, Type::Jsonb)?;
-                (SetFunction::JsonArrayElements, vec![column("value", Type::Jsonb)])
-            }
-            ("jsonb_array_elements_text" | "json_array_elements_text", 1) => {
-                to(self, 0, Type::Jsonb)?;
-                (
-                    SetFunction::JsonArrayElementsText,
-                    vec![column("value", Type::Text)],
-                )
-            }
-            ("jsonb_each", 1) => {
-                to(self, 0, Type::Jsonb)?;
-                (
-                    SetFunction::JsonEach,
-                    vec![column("key", Type::Text), column("value", Type::Jsonb)],
-                )
-            }
-            ("jsonb_each_text", 1) => {
-                to(self, 0, Type::Jsonb)?;
-                (
-                    SetFunction::JsonEachText,
-                    vec![column("key", Type::Text), column("value", Type::Text)],
-                )
-            }
-            ("jsonb_object_keys", 1) => {
-                to(self, 0, Type::Jsonb)?;
-                (
-                    SetFunction::JsonObjectKeys,
-                    vec![column(&alias_column, Type::Text)],
-                )
-            }
-            ("string_to_table", 2) => {
-                to(self, 0, Type::Text)?;
-                to(self, 1, Type::Text)?;
-                (
-                    SetFunction::StringToTable,
-                    vec![column(&alias_column, Type::Text)],
-                )
-            }
-            _ => {
-                let typed = self.call(name, bound)?;
-                let columns = vec![column(&alias_column, typed.ty)];
-                return self.source(SourceKind::Scalar(typed.expr), columns, alias, name, ordinality);
-            }
-        };
-        let exprs = bound.into_iter().map(|t| t.expr).collect();
-        self.source(
-            SourceKind::Function(kind, exprs),
-            columns,
-            alias,
-            name,
-            ordinality,
-        )
     }
 }

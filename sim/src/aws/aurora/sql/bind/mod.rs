@@ -1,23 +1,36 @@
 //! Binding: names become places, literals get types, conditions move to where they can use an index.
 
 mod access;
+mod aggregate;
+mod assign;
 mod call;
+mod column;
+mod conflict;
 mod expr;
+mod fold;
 mod from;
+mod grouping;
+mod literal;
 mod modify;
+mod name;
 mod ops;
 mod output;
 mod scope;
 mod security;
 mod select;
+mod set;
+mod setop;
 mod subquery;
+mod target;
 mod types;
+mod window;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sqlparser::ast;
 
+pub(crate) use name::output_name;
 pub(crate) use scope::{Rel, Scope, ScopeColumn, Typed};
 pub(crate) use types::{column_type, data_type, named};
 
@@ -62,6 +75,10 @@ pub(crate) struct Binder<'a> {
     needed: Vec<Needed>,
     relations: Vec<(Oid, Mode)>,
     writes: Option<&'static str>,
+    /// Bare literals of the next select list keep their unknown type, for a set operation to decide.
+    keep_unknown: bool,
+    /// Columns are read without needing rights, inside a policy.
+    unchecked: bool,
     /// With whose rights relations are read, inside a view.
     acting: Option<String>,
     /// Views and policies being expanded, against endless recursion.
@@ -148,6 +165,8 @@ impl<'a> Binder<'a> {
             needed: Vec::new(),
             relations: Vec::new(),
             writes: None,
+            keep_unknown: false,
+            unchecked: false,
             acting: None,
             depth: 0,
         }
@@ -226,17 +245,22 @@ impl<'a> Binder<'a> {
         Ok(bound)
     }
 
+    /// Binds a policy's condition only to see that it can be.
+    pub(crate) fn policy_expr(&mut self, table: &Table, e: &ast::Expr) -> Result<()> {
+        let mut scope = Scope::new("policy expressions");
+        scope.push(Rel::of_table(&Arc::new(table.clone()), &table.name, 0));
+        self.scopes.push(scope);
+        let bound = self.boolean(e, "POLICY");
+        self.scopes.pop();
+        bound.map(|_| ())
+    }
+
     /// Binds an expression that reads no row.
     pub(crate) fn constant_expr(&mut self, e: &ast::Expr, clause: &'static str) -> Result<Typed> {
         self.scopes.push(Scope::new(clause));
         let bound = self.expr(e);
         self.scopes.pop();
         bound
-    }
-
-    /// Parameter types found so far.
-    pub(crate) fn params(&self) -> &[Option<Type>] {
-        &self.params
     }
 
     fn new_slot(&mut self) -> usize {
@@ -321,6 +345,7 @@ impl<'a> Binder<'a> {
         // A cast of a constant is done once, unless it could change with the session.
         if let Expr::Const(v) = &typed.expr
             && !ty.is_oid()
+            && !typed.ty.is_oid()
             && ty.elem().is_none()
         {
             let value =
@@ -339,6 +364,9 @@ impl<'a> Binder<'a> {
         match ty {
             Type::Regclass if s.parse::<u32>().is_err() => Ok(Value::Oid(
                 self.regclass(s).ok_or_else(|| undefined_table(None, s))?,
+            )),
+            Type::Regnamespace | Type::Regrole if s.parse::<u32>().is_err() => Ok(Value::Oid(
+                crate::aws::aurora::catalog::system::reg_oid(self.catalog, s, ty)?,
             )),
             Type::Regtype if s.parse::<u32>().is_err() => Ok(Value::Oid(types::named(s)?.oid())),
             _ => {

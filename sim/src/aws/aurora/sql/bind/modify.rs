@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sqlparser::ast::{self, SetExpr};
+use sqlparser::ast;
 
 use super::super::expr::Expr;
-use super::super::plan::{
-    Body, Conflict, ConflictUpdate, Delete, Distinct, Insert, Modify, NULL, Node, Query, Select, Update,
-};
+use super::super::plan::{Body, Delete, Distinct, Insert, Modify, NULL, Node, Query, Select, Update};
+use super::super::rewrite::overriding;
 use super::{Binder, Rel, Scope, Typed, access, conjuncts, fold, qualified, resolve};
 use crate::aws::aurora::catalog::{Identity, Object, PolicyCommand, Privilege, Table};
 use crate::aws::aurora::error::{Error, Result, code, fail, unsupported};
@@ -29,7 +28,7 @@ impl Binder<'_> {
         }
     }
 
-    fn undefined_column(table: &Table, column: &str) -> Box<Error> {
+    pub(super) fn undefined_column(table: &Table, column: &str) -> Box<Error> {
         Error::new(
             code::UNDEFINED_COLUMN,
             format!(
@@ -59,7 +58,15 @@ impl Binder<'_> {
             .table_alias
             .as_ref()
             .map_or_else(|| table.name.clone(), |a| fold(&a.alias));
-        let targets = self.insert_columns(&table, &i.columns)?;
+        let mut columns = i.columns.clone();
+        let said = columns
+            .last()
+            .and_then(|c| c.0.last()?.as_ident())
+            .and_then(|c| overriding(&c.value));
+        if said.is_some() {
+            columns.pop();
+        }
+        let targets = self.insert_columns(&table, &columns)?;
         self.writes = Some("INSERT");
         self.lock_relation(table.oid, Mode::RowExclusive);
         let named = targets.iter().map(|c| table.columns[*c].name.clone()).collect();
@@ -68,9 +75,9 @@ impl Binder<'_> {
             .iter()
             .map(|c| (table.columns[*c].ty, table.columns[*c].typmod))
             .collect();
-        let (overriding_user, source) = match &i.source {
-            None => (false, None),
-            Some(q) => (false, Some(self.query(q, Some(&expected))?)),
+        let source = match &i.source {
+            None => None,
+            Some(q) => Some(self.query(q, Some(&expected))?),
         };
         let source = source.unwrap_or(Query {
             body: Body::Values(vec![Vec::new()]),
@@ -86,13 +93,13 @@ impl Binder<'_> {
                 "INSERT has more expressions than target columns",
             );
         }
-        if given < targets.len() && !i.columns.is_empty() {
+        if given < targets.len() && !columns.is_empty() {
             return fail(
                 code::SYNTAX_ERROR,
                 "INSERT has more target columns than expressions",
             );
         }
-        let (source, values) = self.insert_values(&table, source, &targets[..given], overriding_user)?;
+        let (source, values) = self.insert_values(&table, source, &targets[..given], said)?;
         let conflict = match &i.on {
             None => None,
             Some(ast::OnInsert::OnConflict(c)) => Some(self.conflict(&table, &alias, c)?),
@@ -105,7 +112,6 @@ impl Binder<'_> {
         let returning = match &i.returning {
             None => None,
             Some(items) => {
-                self.need(table.oid, Privilege::SELECT, Vec::new());
                 let mut scope = Scope::new("RETURNING");
                 scope.push(Rel::of_table(&table, &alias, 0));
                 self.scopes.push(scope);
@@ -152,7 +158,7 @@ impl Binder<'_> {
         table: &Arc<Table>,
         mut source: Query,
         targets: &[usize],
-        overriding: bool,
+        overriding: Option<bool>,
     ) -> Result<(Query, Vec<Expr>)> {
         let mut defaulted = vec![false; targets.len()];
         if let Body::Values(rows) = &mut source.body {
@@ -162,7 +168,11 @@ impl Binder<'_> {
                 let count = rows.iter().filter(|r| is_default(&r[i])).count();
                 defaulted[i] = count > 0 && count == total;
                 for row in rows.iter_mut().filter(|r| is_default(&r[i])) {
-                    row[i] = table.columns[*target].default.clone().map_or(NULL, |d| d.0);
+                    // When all rows say DEFAULT it is computed with the row itself, and must not be twice.
+                    row[i] = match &table.columns[*target].default {
+                        Some((default, _)) if !defaulted[i] => default.clone(),
+                        _ => NULL,
+                    };
                 }
             }
         }
@@ -173,9 +183,10 @@ impl Binder<'_> {
                 continue;
             }
             let place = targets.iter().position(|t| *t == at);
-            let from_source = place.filter(|p| !defaulted[*p]);
-            if from_source.is_some() && !overriding {
-                if column.identity == Some(Identity::Always) {
+            let ignored = overriding == Some(false) && column.identity.is_some();
+            let from_source = place.filter(|p| !defaulted[*p] && !ignored);
+            if from_source.is_some() {
+                if column.identity == Some(Identity::Always) && overriding.is_none() {
                     return Err(Error::new(
                         code::GENERATED_ALWAYS,
                         format!(
@@ -224,173 +235,6 @@ impl Binder<'_> {
             });
         }
         Ok((source, values))
-    }
-
-    fn conflict(&mut self, table: &Arc<Table>, alias: &str, c: &ast::OnConflict) -> Result<Conflict> {
-        let arbiters = match &c.conflict_target {
-            None => Vec::new(),
-            Some(ast::ConflictTarget::OnConstraint(name)) => {
-                let (_, name) = qualified(name)?;
-                match table.indexes.iter().find(|i| i.constraint && i.name == name) {
-                    Some(index) => vec![index.oid],
-                    None => {
-                        return fail(
-                            code::UNDEFINED_OBJECT,
-                            format!(
-                                "constraint \"{name}\" for table \"{}\" does not exist",
-                                table.name
-                            ),
-                        );
-                    }
-                }
-            }
-            Some(ast::ConflictTarget::Columns(names)) => {
-                let mut columns = Vec::new();
-                for name in names {
-                    let name = fold(name);
-                    columns.push(table.column(&name).ok_or_else(|| {
-                        Error::new(
-                            code::UNDEFINED_COLUMN,
-                            format!("column \"{name}\" does not exist"),
-                        )
-                    })?);
-                }
-                columns.sort_unstable();
-                columns.dedup();
-                let fits = |i: &&crate::aws::aurora::catalog::IndexDef| {
-                    i.unique
-                        && i.predicate.is_none()
-                        && i.columns().is_some_and(|mut have| {
-                            have.sort_unstable();
-                            have == columns
-                        })
-                };
-                let found: Vec<_> = table.indexes.iter().filter(fits).map(|i| i.oid).collect();
-                if found.is_empty() {
-                    return fail(
-                        code::INVALID_COLUMN_REFERENCE,
-                        "there is no unique or exclusion constraint matching the ON CONFLICT specification",
-                    );
-                }
-                found
-            }
-        };
-        let update = match &c.action {
-            ast::OnConflictAction::DoNothing => None,
-            ast::OnConflictAction::DoUpdate(update) => {
-                if arbiters.is_empty() {
-                    return fail(
-                        code::SYNTAX_ERROR,
-                        "ON CONFLICT DO UPDATE requires inference specification or constraint name",
-                    );
-                }
-                self.need(table.oid, Privilege::UPDATE, Vec::new());
-                self.need(table.oid, Privilege::SELECT, Vec::new());
-                let mut scope = Scope::new("ON CONFLICT");
-                scope.push(Rel::of_table(table, alias, 0));
-                let mut excluded = Rel::of_table(table, "excluded", table.columns.len());
-                excluded.qualified_only = true;
-                scope.push(excluded);
-                self.scopes.push(scope);
-                let set = self.assignments(table, &update.assignments);
-                let filter = update
-                    .selection
-                    .as_ref()
-                    .map(|e| self.boolean(e, "WHERE"))
-                    .transpose();
-                self.scopes.pop();
-                let using = self.using_security(
-                    table,
-                    0,
-                    &[PolicyCommand::All, PolicyCommand::Update, PolicyCommand::Select],
-                )?;
-                let check = self.write_security(table, &[PolicyCommand::All, PolicyCommand::Update])?;
-                Some(ConflictUpdate {
-                    set: set?,
-                    filter: filter?,
-                    using,
-                    check,
-                })
-            }
-        };
-        Ok(Conflict { arbiters, update })
-    }
-
-    /// SET clauses, in the current scope.
-    fn assignments(&mut self, table: &Arc<Table>, items: &[ast::Assignment]) -> Result<Vec<(usize, Expr)>> {
-        let mut out: Vec<(usize, Expr)> = Vec::new();
-        self.clause("UPDATE", false, false);
-        for item in items {
-            let pairs: Vec<(String, Assigned<'_>)> = match (&item.target, &item.value) {
-                (ast::AssignmentTarget::ColumnName(name), value) => {
-                    let (_, column) = qualified(name)?;
-                    vec![(column, Assigned::Ast(value))]
-                }
-                (ast::AssignmentTarget::Tuple(names), ast::Expr::Tuple(values)) => {
-                    if names.len() != values.len() {
-                        return fail(
-                            code::SYNTAX_ERROR,
-                            "number of columns does not match number of values",
-                        );
-                    }
-                    let mut pairs = Vec::new();
-                    for (name, value) in names.iter().zip(values) {
-                        pairs.push((qualified(name)?.1, Assigned::Ast(value)));
-                    }
-                    pairs
-                }
-                (ast::AssignmentTarget::Tuple(names), ast::Expr::Nested(value)) if names.len() == 1 => {
-                    vec![(qualified(&names[0])?.1, Assigned::Ast(value))]
-                }
-                (ast::AssignmentTarget::Tuple(_), other) => {
-                    return unsupported(format_args!("assigning {other} to several columns"));
-                }
-            };
-            for (name, value) in pairs {
-                let Some(at) = table.column(&name) else {
-                    return Err(Self::undefined_column(table, &name));
-                };
-                if out.iter().any(|(have, _)| *have == at) {
-                    return fail(
-                        code::SYNTAX_ERROR,
-                        format!("multiple assignments to same column \"{name}\""),
-                    );
-                }
-                let column = &table.columns[at];
-                let Assigned::Ast(value) = value;
-                let is_default = matches!(value, ast::Expr::Identifier(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case("default"));
-                if (column.identity == Some(Identity::Always) || column.generated.is_some()) && !is_default {
-                    return fail(
-                        code::GENERATED_ALWAYS,
-                        format!("column \"{name}\" can only be updated to DEFAULT"),
-                    );
-                }
-                let expr = if is_default {
-                    column.default.clone().map_or(NULL, |d| d.0)
-                } else {
-                    let typed = match value {
-                        ast::Expr::Array(_) if column.ty.elem().is_some() => {
-                            self.cast_to(value, column.ty, -1)?
-                        }
-                        _ => self.expr(value)?,
-                    };
-                    let assigned = self.assign(typed.clone(), column.ty, &column.name)?;
-                    if column.typmod >= 0 && typed.typmod != column.typmod {
-                        let typed = Typed {
-                            expr: assigned,
-                            ty: column.ty,
-                            typmod: -1,
-                        };
-                        self.coerce(typed, column.ty, column.typmod, CastContext::Assignment)?
-                            .expr
-                    } else {
-                        assigned
-                    }
-                };
-                out.push((at, expr));
-            }
-        }
-        Ok(out)
     }
 
     pub(super) fn update(&mut self, u: &ast::Update) -> Result<Modify> {
@@ -502,8 +346,8 @@ impl Binder<'_> {
         from: &[ast::TableWithJoins],
         selection: Option<&ast::Expr>,
     ) -> Result<(Select, usize)> {
-        let (oid, width) = match &target {
-            Node::Scan(s) => (s.table.oid, s.table.columns.len()),
+        let width = match &target {
+            Node::Scan(s) => s.table.columns.len(),
             _ => return unsupported("this target"),
         };
         let mut node = target;
@@ -525,7 +369,6 @@ impl Binder<'_> {
         if let Some(e) = selection {
             self.clause("WHERE", false, false);
             conjuncts(self.boolean(e, "WHERE")?, &mut filter);
-            self.need(oid, Privilege::SELECT, Vec::new());
         }
         let (from, filter, _) = access::optimise(node, filter, &[], false);
         let width = self.scopes.last().map_or(width, |s| s.width);
@@ -542,13 +385,4 @@ impl Binder<'_> {
         };
         Ok((select, width))
     }
-}
-
-enum Assigned<'a> {
-    Ast(&'a ast::Expr),
-}
-
-/// Whether a query body is VALUES.
-pub(super) fn is_values(q: &ast::Query) -> bool {
-    matches!(&*q.body, SetExpr::Values(_))
 }

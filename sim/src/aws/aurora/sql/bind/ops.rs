@@ -185,6 +185,12 @@ impl Binder<'_> {
         } else {
             ty
         };
+        // varchar has no operators of its own: an untyped parameter beside it is text.
+        let ty = if ty == Type::Varchar && (left == Type::Unknown || right == Type::Unknown) {
+            Type::Text
+        } else {
+            ty
+        };
         let trimmed = |b: &mut Self, t: Typed, was: Type| -> Result<Expr> {
             if was == Type::Unknown && (left == Type::Bpchar || right == Type::Bpchar) {
                 let text = b.coerce(t, Type::Text, -1, CastContext::Implicit)?;

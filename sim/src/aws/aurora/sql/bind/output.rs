@@ -1,6 +1,6 @@
 //! Walks over bound queries: how far out they read, whether they lock rows.
 
-use super::super::expr::{Ask, Expr};
+use super::super::expr::Expr;
 use super::super::plan::{Access, Body, Keys, Node, Query, Select, SourceKind, WindowKind};
 
 impl Query {
@@ -111,9 +111,4 @@ fn each_node(node: &Node, f: &mut dyn FnMut(&Expr)) {
             });
         }
     }
-}
-
-/// Whether an expression holds a subquery that must be looked into.
-pub(super) fn has_subquery(e: &Expr) -> bool {
-    e.any(&|e| matches!(e, Expr::Sub(s) if !matches!(s.ask, Ask::Exists) || s.correlated))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::expr::Expr;
-use super::super::plan::{Aggregate, Window};
+use super::super::plan::{Aggregate, SourceKind, Window};
 use crate::aws::aurora::catalog::{Oid, Table};
 use crate::aws::aurora::error::{Result, code, fail};
 use crate::aws::aurora::types::Type;
@@ -111,6 +111,8 @@ pub(crate) struct Scope {
     pub barrier: bool,
     /// Scans numbered.
     pub scans: usize,
+    /// Set-returning functions of the select list, and their places.
+    pub sets: Vec<SourceKind>,
     /// Named windows.
     pub named_windows: Vec<(String, sqlparser::ast::WindowSpec)>,
 }
@@ -129,6 +131,7 @@ impl Scope {
             reach: 0,
             barrier: false,
             scans: 0,
+            sets: Vec::new(),
             named_windows: Vec::new(),
         }
     }

@@ -108,6 +108,7 @@ impl Binder<'_> {
             );
         }
         self.depth += 1;
+        let unchecked = std::mem::replace(&mut self.unchecked, true);
         let mut scope = Scope::new("a policy");
         scope.push(Rel::of_table(table, &table.name, offset));
         scope.barrier = true;
@@ -130,6 +131,7 @@ impl Binder<'_> {
             }
         }
         self.scopes.pop();
+        self.unchecked = unchecked;
         self.depth -= 1;
         result?;
         let permitted = match any.len() {

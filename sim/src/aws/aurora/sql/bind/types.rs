@@ -44,6 +44,8 @@ pub(crate) fn named(name: &str) -> Result<Type> {
         "oid" | "xid" | "cid" => Type::Oid,
         "regclass" => Type::Regclass,
         "regtype" => Type::Regtype,
+        "regnamespace" => Type::Regnamespace,
+        "regrole" => Type::Regrole,
         "record" => Type::Record,
         "void" => Type::Void,
         "unknown" => Type::Unknown,
