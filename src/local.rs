@@ -12,7 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Serves DynamoDB with global tables, SQS, EventBridge, ARC routing control and
 /// Aurora PostgreSQL for three Regions, speaking the protocols of the real ones.
 /// Prints the environment variables that point an AWS SDK, the AWS CLI or a
-/// PostgreSQL client at them, and serves until Ctrl-C or SIGTERM.
+/// PostgreSQL client at them, and serves until Ctrl-C or SIGTERM. Global tables
+/// replicate between the Regions; each Aurora stands alone.
 ///
 /// All data is in memory and gone when it stops.
 #[derive(Args)]

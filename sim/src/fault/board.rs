@@ -145,23 +145,21 @@ impl FaultHandle {
                     verdict.throttled[0] |= dice.strikes(service, target, operation, touched);
                 }
             }
-            ServiceFault::FailBefore { target, failure } => {
-                if dice.strikes(service, target, operation, touched) {
-                    verdict.fails_before = Some(*failure);
-                }
+            ServiceFault::FailBefore { target, failure }
+                if dice.strikes(service, target, operation, touched) =>
+            {
+                verdict.fails_before = Some(*failure);
             }
-            ServiceFault::FailAfter { target, failure } => {
-                if dice.strikes(service, target, operation, touched) {
-                    verdict.fails_after = Some(*failure);
-                }
+            ServiceFault::FailAfter { target, failure }
+                if dice.strikes(service, target, operation, touched) =>
+            {
+                verdict.fails_after = Some(*failure);
             }
             ServiceFault::LoseAnswer { target } => {
                 verdict.answer_lost |= dice.strikes(service, target, operation, touched);
             }
-            ServiceFault::Slow { target, min, max } => {
-                if dice.strikes(service, target, operation, touched) {
-                    verdict.delay += dice.draws.between(*min, *max);
-                }
+            ServiceFault::Slow { target, min, max } if dice.strikes(service, target, operation, touched) => {
+                verdict.delay += dice.draws.between(*min, *max);
             }
             ServiceFault::Unavailable { outage } => {
                 dice.bite();
