@@ -25,7 +25,8 @@ fn main() {
     // The first look reserves what reading takes.
     now();
     let bare = now();
-    let worlds: [(&str, fn() -> World); 3] = [
+    type Build = fn() -> World;
+    let worlds: [(&str, Build); 3] = [
         ("15 idle hosts", || idle::world(15)),
         ("100 idle hosts", || idle::world(100)),
         ("DynamoDB, 3 Regions, 6 tables", dynamodb::start),
