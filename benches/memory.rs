@@ -25,8 +25,14 @@ fn main() {
     // The first look reserves what reading takes.
     now();
     let bare = now();
-    let look = |name: &str, world: World| {
-        let run = world.run(move |simulation| {
+    type Build = fn() -> World;
+    let worlds: [(&str, Build); 3] = [
+        ("15 idle hosts", || idle::world(15)),
+        ("100 idle hosts", || idle::world(100)),
+        ("DynamoDB, 3 Regions, 6 tables", dynamodb::start),
+    ];
+    for (name, world) in worlds {
+        let run = world().run(move |simulation| {
             simulation.run_until(Duration::from_secs(60))?;
             Ok(now())
         });
@@ -40,8 +46,5 @@ fn main() {
             mib(bare.0),
             mib(bare.1),
         );
-    };
-    look("15 idle hosts", idle::world(15));
-    look("100 idle hosts", idle::world(100));
-    look("DynamoDB, 3 Regions, 6 tables", dynamodb::start());
+    }
 }
