@@ -6,7 +6,8 @@
 //! 0A000 and the construct's name.
 //!
 //! Not modelled: replicas and failover (the log of committed changes in `storage::log` is where they will attach),
-//! triggers and stored procedures, time zones other than UTC, collations other than C, TLS, passwords, COPY.
+//! triggers and stored procedures, enums and composite types, partitions, cursors of SQL, time zones other than UTC,
+//! collations other than C, TLS, passwords, COPY.
 //!
 //! One `Mutex` guards the state of an instance and is never held across a wait, so an engine runs on one thread and
 //! its order of events is that of the runtime. Time is `std::time` and tokio's, randomness the operating system's.

@@ -27,7 +27,7 @@ use super::catalog::system::reg_name;
 use super::engine::Engine;
 use super::error::{Error, Result, code, fail};
 use super::exec::{Rows, statement};
-use super::lock::Pid;
+use super::lock::{Pid, Tag};
 use super::sql::bind::Settings as BindSettings;
 use super::sql::plan::Output;
 use super::state::State;
@@ -306,7 +306,18 @@ impl Session {
             self.txn().cid += 1;
             return Ok(answer);
         }
-        let plan = self.plan(prepared)?;
+        // What a plan knows may change while its locks are waited for: an index may have come, a column gone.
+        let mut plan = self.plan(prepared)?;
+        loop {
+            for (oid, mode) in &plan.relations {
+                self.lock(Tag::Relation(*oid), *mode).await?;
+            }
+            let current = self.plan(prepared)?;
+            if Arc::ptr_eq(&current, &plan) {
+                break;
+            }
+            plan = current;
+        }
         statement::execute(self, &plan, params).await
     }
 

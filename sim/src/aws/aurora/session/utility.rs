@@ -27,7 +27,7 @@ impl Session {
                 ast::Statement::CreateTable(c) => self.create_table(c).await,
                 ast::Statement::CreateIndex(c) => self.create_index(c).await,
                 ast::Statement::AlterTable(a) => self.alter_table(a).await,
-                ast::Statement::CreateView(v) => self.create_view(v),
+                ast::Statement::CreateView(v) => self.create_view(v).await,
                 ast::Statement::CreatePolicy(p) => self.create_policy(p).await,
                 ast::Statement::AlterPolicy(p) => self.alter_policy(p).await,
                 other => unsupported(statement_name(other)),

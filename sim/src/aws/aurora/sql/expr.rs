@@ -138,7 +138,7 @@ pub(crate) enum Expr {
     NullIf(Box<Expr>, Box<Expr>),
     /// ARRAY[...].
     Array(Type, Vec<Expr>),
-    /// array[index].
+    /// `array[index]`.
     Element(Box<Expr>, Box<Expr>),
     /// ROW(...).
     Row(Vec<Expr>),

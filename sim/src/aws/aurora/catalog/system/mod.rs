@@ -5,6 +5,7 @@
 
 pub(crate) mod definition;
 mod information;
+mod objects;
 mod relations;
 mod server;
 mod types;
@@ -48,8 +49,9 @@ impl SystemTable {
     }
 }
 
-const FAMILIES: [&[SystemTable]; 4] = [
+const FAMILIES: [&[SystemTable]; 5] = [
     relations::TABLES,
+    objects::TABLES,
     types::TABLES,
     server::TABLES,
     information::TABLES,

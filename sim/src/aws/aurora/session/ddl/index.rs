@@ -120,6 +120,8 @@ impl Session {
                 catalog.lookup(&table.schema, n).is_some()
             }),
         };
+        self.claim_name(&table.schema, &name, super::RELATION_NAMES)
+            .await?;
         let def = IndexDef {
             oid: self.engine.state().new_oid(),
             name,

@@ -26,6 +26,7 @@ use sqlparser::ast;
 use super::Session;
 use crate::aws::aurora::catalog::{Catalog, Object, Privilege, Table, Touched};
 use crate::aws::aurora::error::{Error, Result, code, fail};
+use crate::aws::aurora::lock::{Mode, Tag};
 use crate::aws::aurora::sql::bind::{qualified, resolve};
 use crate::aws::aurora::txn::View;
 use crate::aws::aurora::types::Value;
@@ -103,6 +104,26 @@ impl Session {
         Ok(schema)
     }
 
+    /// Queues for the name of a relation about to be made. If another session has made it meanwhile, PostgreSQL finds
+    /// out by a unique index of its catalog, and so the error is that index's.
+    async fn claim_name(&mut self, schema: &str, name: &str, catalog_index: (&str, &str)) -> Result<()> {
+        let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+        for byte in schema.bytes().chain([0]).chain(name.bytes()) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        }
+        self.lock(Tag::Name(hash), Mode::Exclusive).await?;
+        if self.catalog().lookup(schema, name).is_none() {
+            return Ok(());
+        }
+        let (table, index) = catalog_index;
+        Err(Error::new(
+            code::UNIQUE_VIOLATION,
+            format!("duplicate key value violates unique constraint \"{index}\""),
+        )
+        .table("pg_catalog", table)
+        .constraint(index))
+    }
+
     /// Applies a change to a copy of the catalog and makes it this transaction's.
     fn change<T>(
         &mut self,
@@ -151,6 +172,11 @@ impl Session {
             .collect()
     }
 }
+
+/// The catalog's index over the names of row types, which tables and views have.
+const TYPE_NAMES: (&str, &str) = ("pg_type", "pg_type_typname_nsp_index");
+/// The catalog's index over the names of relations.
+const RELATION_NAMES: (&str, &str) = ("pg_class", "pg_class_relname_nsp_index");
 
 /// 42P07.
 fn exists(name: &str) -> Box<Error> {

@@ -138,6 +138,7 @@ impl Session {
                 }
                 return Err(exists(&name));
             }
+            self.claim_name(&schema, &name, super::RELATION_NAMES).await?;
             self.new_sequence(&schema, &name, Type::Int8)
         } else {
             match self.relation(&c.name) {

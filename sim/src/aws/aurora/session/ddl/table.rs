@@ -98,7 +98,8 @@ impl Session {
             }
             return Err(exists(&name));
         }
-        let mut next = (*catalog).clone();
+        self.claim_name(&schema, &name, super::TYPE_NAMES).await?;
+        let mut next = (*self.catalog()).clone();
         let mut table = self.new_table(&schema, &name);
         if let Some(query) = &c.query {
             return self.create_table_as(next, table, &c.columns, query).await;

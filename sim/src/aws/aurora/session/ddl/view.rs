@@ -11,7 +11,10 @@ use crate::aws::aurora::session::{Answer, Session};
 use crate::aws::aurora::sql::bind::{Binder, fold, qualified};
 
 impl Session {
-    pub(in crate::aws::aurora::session) fn create_view(&mut self, v: &ast::CreateView) -> Result<Answer> {
+    pub(in crate::aws::aurora::session) async fn create_view(
+        &mut self,
+        v: &ast::CreateView,
+    ) -> Result<Answer> {
         const TAG: &str = "CREATE VIEW";
         self.check_writable(TAG)?;
         let plain = matches!(v.options, ast::CreateTableOptions::None)
@@ -77,7 +80,10 @@ impl Session {
             acl: Acl::default(),
         };
         match catalog.lookup(&schema, &name) {
-            None => view.oid = self.engine.state().new_oid(),
+            None => {
+                self.claim_name(&schema, &name, super::TYPE_NAMES).await?;
+                view.oid = self.engine.state().new_oid();
+            }
             Some(Object::View(old)) if v.or_replace => {
                 self.must_own(&old.owner, "view", &name)?;
                 let kept = old.outputs.len() <= view.outputs.len()
