@@ -1,16 +1,13 @@
-//! Unique and foreign keys.
+//! Unique keys, and which foreign keys a change concerns and when; what one foreign key then demands is `reference`'s.
 
 use std::sync::Arc;
 
-use super::rows::{Locked, Target, lock, serialization_failure};
-use super::statement::Running;
+use super::reference::{check_children, check_target};
 use crate::aws::aurora::catalog::{ForeignKey, IndexDef, KeyPart, Oid, RefAction, Table};
 use crate::aws::aurora::error::{Error, Result, code};
 use crate::aws::aurora::session::Session;
-use crate::aws::aurora::session::transaction::Isolation;
-use crate::aws::aurora::sql::plan::{Plan, WaitPolicy};
 use crate::aws::aurora::state::{State, index_key};
-use crate::aws::aurora::storage::{Row, RowLock, Tid};
+use crate::aws::aurora::storage::{Row, Tid};
 use crate::aws::aurora::txn::ssi::SxId;
 use crate::aws::aurora::txn::{Outcome, View, Xid};
 use crate::aws::aurora::types::{Value, compare, to_text};
@@ -96,7 +93,7 @@ fn key_names(table: &Table, def: &IndexDef) -> String {
     names.join(", ")
 }
 
-fn shown(values: &[Value]) -> String {
+pub(super) fn shown(values: &[Value]) -> String {
     let parts: Vec<String> = values
         .iter()
         .map(|v| {
@@ -148,7 +145,7 @@ pub(super) fn note_write(
     Ok(())
 }
 
-fn pick(row: &Row, columns: &[usize]) -> Vec<Value> {
+pub(super) fn pick(row: &Row, columns: &[usize]) -> Vec<Value> {
     columns
         .iter()
         .map(|c| row.get(*c).cloned().unwrap_or(Value::Null))
@@ -290,236 +287,4 @@ fn still_there(session: &mut Session, table: &Table, row: &Row) -> bool {
         h.iter()
             .any(|(_, t)| Arc::ptr_eq(&t.row, row) && view.sees(t, &state.clog))
     })
-}
-
-fn current_view(session: &mut Session, state: &State, latest: bool) -> View {
-    let txn = session.txn();
-    let csn = if latest || txn.isolation == Isolation::ReadCommitted {
-        state.clog.csn
-    } else {
-        txn.snapshot.unwrap_or(state.clog.csn)
-    };
-    View {
-        csn,
-        xids: txn.xids.clone(),
-        cid: txn.cid.saturating_add(1),
-    }
-}
-
-async fn check_target(
-    session: &mut Session,
-    table: &Table,
-    fk: &ForeignKey,
-    target: &Arc<Table>,
-    key: &[Value],
-) -> Result<()> {
-    let engine = session.engine.clone();
-    loop {
-        let (view, found) = {
-            let state = engine.state();
-            let view = current_view(session, &state, false);
-            let heap = state.heaps.get(&target.heap);
-            // The index may list its columns in another order than the constraint.
-            let def = target.indexes.iter().find(|i| i.oid == fk.target_index);
-            let ordered: Vec<Value> = def
-                .and_then(IndexDef::columns)
-                .unwrap_or_default()
-                .iter()
-                .filter_map(|c| {
-                    fk.target_columns
-                        .iter()
-                        .position(|t| t == c)
-                        .map(|at| key[at].clone())
-                })
-                .collect();
-            let found = heap.and_then(|h| {
-                let index = h.indexes.get(&fk.target_index)?;
-                index
-                    .equal(&ordered)
-                    .find(|tid| h.get(*tid).is_some_and(|t| view.sees(t, &state.clog)))
-            });
-            (view, found)
-        };
-        let Some(tid) = found else {
-            let names: Vec<&str> = fk
-                .columns
-                .iter()
-                .map(|c| table.columns[*c].name.as_str())
-                .collect();
-            return Err(Error::new(
-                code::FOREIGN_KEY_VIOLATION,
-                format!(
-                    "insert or update on table \"{}\" violates foreign key constraint \"{}\"",
-                    table.name, fk.name
-                ),
-            )
-            .detail(format!(
-                "Key ({})=({}) is not present in table \"{}\".",
-                names.join(", "),
-                shown(key),
-                target.name
-            ))
-            .table(&table.schema, &table.name)
-            .constraint(&fk.name));
-        };
-        let row = Target {
-            heap: target.heap,
-            tid,
-            lock: RowLock::KeyShare,
-            name: &target.name,
-        };
-        match lock(session, &view, row, WaitPolicy::Block, true).await? {
-            Locked::Held { tid: held } if held == tid => return Ok(()),
-            // The row moved or went: look again with fresh eyes.
-            _ if session.txn().isolation == Isolation::ReadCommitted => {}
-            _ => return serialization_failure("update"),
-        }
-    }
-}
-
-async fn check_children(
-    session: &mut Session,
-    table: &Table,
-    child: &Arc<Table>,
-    fk: &ForeignKey,
-    key: &[Value],
-    new_key: Option<Vec<Value>>,
-    action: RefAction,
-) -> Result<Vec<Event>> {
-    let engine = session.engine.clone();
-    let plan = Plan::empty();
-    let view = {
-        let state = engine.state();
-        current_view(session, &state, true)
-    };
-    // NO ACTION is satisfied when another row has the key by now.
-    if action == RefAction::NoAction {
-        let state = engine.state();
-        let again = state.heaps.get(&table.heap).is_some_and(|h| {
-            h.indexes.get(&fk.target_index).is_some_and(|index| {
-                let def = table.indexes.iter().find(|i| i.oid == fk.target_index);
-                let ordered: Vec<Value> = def
-                    .and_then(IndexDef::columns)
-                    .unwrap_or_default()
-                    .iter()
-                    .filter_map(|c| {
-                        fk.target_columns
-                            .iter()
-                            .position(|t| t == c)
-                            .map(|at| key[at].clone())
-                    })
-                    .collect();
-                index
-                    .equal(&ordered)
-                    .any(|tid| h.get(tid).is_some_and(|t| view.sees(t, &state.clog)))
-            })
-        });
-        if again {
-            return Ok(Vec::new());
-        }
-    }
-    let rows = children(&engine.state(), child, fk, key, &view);
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    if matches!(action, RefAction::NoAction | RefAction::Restrict) {
-        let names: Vec<&str> = fk
-            .target_columns
-            .iter()
-            .map(|c| table.columns[*c].name.as_str())
-            .collect();
-        return Err(Error::new(
-            code::FOREIGN_KEY_VIOLATION,
-            format!(
-                "update or delete on table \"{}\" violates foreign key constraint \"{}\" on table \"{}\"",
-                table.name, fk.name, child.name
-            ),
-        )
-        .detail(format!(
-            "Key ({})=({}) is still referenced from table \"{}\".",
-            names.join(", "),
-            shown(key),
-            child.name
-        ))
-        .table(&child.schema, &child.name)
-        .constraint(&fk.name));
-    }
-    session.txn().cid += 1;
-    let view = View {
-        cid: session.txn().cid,
-        ..view
-    };
-    let mut running = Running::new(session, &plan, &[], view);
-    for tid in rows {
-        let target = Target {
-            heap: child.heap,
-            tid,
-            lock: RowLock::Update,
-            name: &child.name,
-        };
-        let Locked::Held { tid } = running.claim_row(target).await? else {
-            continue;
-        };
-        let Some(old) = running.tuple_row(child, tid)? else {
-            continue;
-        };
-        if action == RefAction::Cascade && new_key.is_none() {
-            running.end_version(child, tid, 0, RowLock::Update)?;
-            running.events.push(Event::Deleted {
-                table: child.oid,
-                row: old,
-            });
-            continue;
-        }
-        let mut new = old.to_vec();
-        for (i, column) in fk.columns.iter().enumerate() {
-            new[*column] = match (action, &new_key) {
-                (RefAction::Cascade, Some(key)) => key[i].clone(),
-                (RefAction::SetDefault, _) => match &child.columns[*column].default {
-                    Some((e, _)) => running.with(|ctx| super::eval(ctx, e, &super::Env::of(&[])))?,
-                    None => Value::Null,
-                },
-                _ => Value::Null,
-            };
-        }
-        let new: Row = new.into();
-        running.check_row(child, &new, &[])?;
-        running.replace(child, tid, old, new).await?;
-    }
-    let events = std::mem::take(&mut running.events);
-    session.txn().cid += 1;
-    Ok(events)
-}
-
-/// Visible rows that refer to a key.
-fn children(state: &State, child: &Table, fk: &ForeignKey, key: &[Value], view: &View) -> Vec<Tid> {
-    let Some(heap) = state.heaps.get(&child.heap) else {
-        return Vec::new();
-    };
-    let refers = |tid: &Tid| {
-        heap.get(*tid).is_some_and(|t| {
-            view.sees(t, &state.clog)
-                && pick(&t.row, &fk.columns)
-                    .iter()
-                    .zip(key)
-                    .all(|(a, b)| !a.is_null() && compare(a, b).is_eq())
-        })
-    };
-    // Any index whose first columns are the key's, in any order, finds them without a full scan.
-    let usable = child.indexes.iter().find(|i| {
-        i.predicate.is_none()
-            && i.columns().is_some_and(|c| {
-                c.len() >= fk.columns.len() && c[..fk.columns.len()].iter().all(|c| fk.columns.contains(c))
-            })
-    });
-    if let Some(def) = usable
-        && let Some(index) = heap.indexes.get(&def.oid)
-    {
-        let prefix: Vec<Value> = def.columns().unwrap_or_default()[..fk.columns.len()]
-            .iter()
-            .filter_map(|c| fk.columns.iter().position(|f| f == c).map(|at| key[at].clone()))
-            .collect();
-        return index.equal(&prefix).filter(refers).collect();
-    }
-    heap.iter().map(|(tid, _)| tid).filter(refers).collect()
 }

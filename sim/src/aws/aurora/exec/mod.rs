@@ -1,7 +1,8 @@
 //! Execution. Reading is synchronous, against one state of the world; only taking locks, and so writing, may wait.
 //!
 //! The parts: `eval` (expressions), `node` (FROM), `query` (SELECT and above), `aggregate`, `window`; and, asynchronous,
-//! `statement` (the order of things), `rows` (row locks and the re-check after a wait), `insert`, `update`, `constraint`.
+//! `statement` (the order of things), `rows` (row locks and the re-check after a wait), `insert`, `update`, `constraint`,
+//! `reference`.
 
 mod aggregate;
 pub(super) mod constraint;
@@ -9,6 +10,7 @@ mod eval;
 mod insert;
 mod node;
 mod query;
+mod reference;
 mod rows;
 mod source;
 pub(super) mod statement;

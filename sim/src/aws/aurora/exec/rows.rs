@@ -7,8 +7,8 @@ use crate::aws::aurora::session::Session;
 use crate::aws::aurora::session::transaction::Isolation;
 use crate::aws::aurora::sql::plan::WaitPolicy;
 use crate::aws::aurora::state::State;
-use crate::aws::aurora::storage::{HeapId, RowLock, Tid};
-use crate::aws::aurora::txn::{Outcome, View, Xid};
+use crate::aws::aurora::storage::{Heap, HeapId, RowLock, Tid};
+use crate::aws::aurora::txn::{Clog, Outcome, View, Xid};
 
 /// A row to lock.
 #[derive(Clone, Copy)]
@@ -34,55 +34,119 @@ pub(super) enum Locked {
 
 /// What stands between a transaction and a version.
 enum Standing {
-    Free,
-    Wait(Xid),
+    /// Nothing. The lock belongs on this version and on those that replaced it without touching the key.
+    Free(Vec<Tid>),
+    /// A running transaction; waiters for it line up for the row first, unless they hold a lock on it already.
+    Wait {
+        xid: Xid,
+        queue: bool,
+    },
     Moved(Tid),
     Gone,
     Own,
 }
 
-/// How a version stands towards a wanted lock.
-fn standing(state: &mut State, view: &View, own: &[Xid], target: Target<'_>) -> Standing {
+/// How a version stands towards a wanted lock. `moved`: the lock has followed the row here from an older version.
+fn standing(state: &mut State, view: &View, own: &[Xid], target: Target<'_>, moved: bool) -> Standing {
     let mine = |xid: Xid| own.contains(&xid);
     let State { clog, heaps, .. } = state;
-    let Some(tuple) = heaps.get_mut(&target.heap).and_then(|h| h.get_mut(target.tid)) else {
+    let Some(heap) = heaps.get_mut(&target.heap) else {
         return Standing::Gone;
     };
-    if tuple.xmax != 0 {
-        match clog.outcome(tuple.xmax) {
-            Outcome::Aborted => tuple.xmax = 0,
-            Outcome::Committed(_) => {
-                return if tuple.next == 0 {
-                    Standing::Gone
-                } else {
-                    Standing::Moved(tuple.next)
-                };
-            }
-            Outcome::InProgress if mine(tuple.xmax) => {
-                return if tuple.cmax >= view.cid {
-                    Standing::Own
-                } else if tuple.next == 0 {
-                    Standing::Gone
-                } else {
-                    Standing::Moved(tuple.next)
-                };
-            }
-            Outcome::InProgress => {
-                if tuple.xmax_lock.conflicts(target.lock) {
-                    return Standing::Wait(tuple.xmax);
-                }
-            }
-        }
-    }
+    let Some(tuple) = heap.get_mut(target.tid) else {
+        return Standing::Gone;
+    };
     tuple.lockers.retain(|(xid, _)| clog.running(*xid));
-    match tuple
+    let ended = |next: Tid| {
+        if next == 0 {
+            Standing::Gone
+        } else {
+            Standing::Moved(next)
+        }
+    };
+    let outcome = clog.outcome(tuple.xmax);
+    if tuple.xmax == 0 || outcome == Outcome::Aborted {
+        tuple.xmax = 0;
+    } else if outcome == Outcome::InProgress && mine(tuple.xmax) {
+        return if tuple.cmax >= view.cid {
+            Standing::Own
+        } else {
+            ended(tuple.next)
+        };
+    }
+    if tuple
         .lockers
         .iter()
-        .find(|(xid, held)| !mine(*xid) && held.conflicts(target.lock))
+        .any(|(xid, held)| mine(*xid) && *held >= target.lock)
     {
-        Some((xid, _)) => Standing::Wait(*xid),
-        None => Standing::Free,
+        return Standing::Free(vec![target.tid]);
     }
+    if tuple.xmax != 0 {
+        if outcome == Outcome::InProgress && moved {
+            return Standing::Wait {
+                xid: tuple.xmax,
+                queue: false,
+            };
+        }
+        if !tuple.xmax_lock.conflicts(target.lock) {
+            return successors(heap, clog, own, target);
+        }
+        if outcome != Outcome::InProgress {
+            return ended(tuple.next);
+        }
+    }
+    let updater = (tuple.xmax != 0).then_some(tuple.xmax);
+    let lockers = tuple
+        .lockers
+        .iter()
+        .filter(|(xid, held)| !mine(*xid) && held.conflicts(target.lock));
+    match lockers.map(|(xid, _)| *xid).chain(updater).min() {
+        Some(xid) => Standing::Wait {
+            xid,
+            queue: !tuple.lockers.iter().any(|(xid, _)| mine(*xid)),
+        },
+        None => Standing::Free(vec![target.tid]),
+    }
+}
+
+/// A key share lock on a version whose key still stands in its successors: it must hold on all of them.
+fn successors(heap: &Heap, clog: &Clog, own: &[Xid], target: Target<'_>) -> Standing {
+    let mut chain = Vec::new();
+    let mut at = target.tid;
+    while let Some(tuple) = heap.get(at) {
+        if clog.outcome(tuple.xmin) == Outcome::Aborted {
+            break;
+        }
+        chain.push(at);
+        let held = tuple.lockers.iter().filter(|(xid, _)| clog.running(*xid));
+        for (xid, lock) in held {
+            if !own.contains(xid) && lock.conflicts(target.lock) {
+                return Standing::Wait {
+                    xid: *xid,
+                    queue: false,
+                };
+            }
+        }
+        let ended = tuple.xmax != 0 && !own.contains(&tuple.xmax);
+        if ended && tuple.xmax_lock.conflicts(target.lock) {
+            match clog.outcome(tuple.xmax) {
+                Outcome::Aborted => break,
+                Outcome::InProgress => {
+                    return Standing::Wait {
+                        xid: tuple.xmax,
+                        queue: false,
+                    };
+                }
+                Outcome::Committed(_) if tuple.next == 0 => return Standing::Gone,
+                Outcome::Committed(_) => return Standing::Moved(tuple.next),
+            }
+        }
+        if tuple.xmax == 0 {
+            break;
+        }
+        at = tuple.next;
+    }
+    Standing::Free(chain)
 }
 
 /// The heavyweight mode in which waiters for a row queue.
@@ -102,7 +166,9 @@ pub(super) fn serialization_failure<T>(what: &str) -> Result<T> {
     )
 }
 
-/// Locks a row for lock's sake: follows it to its newest version in READ COMMITTED, fails above.
+/// Waits for a row until the lock is possible: follows it to its newest version in READ COMMITTED, fails above. With
+/// `record` the lock is noted in the row; without, the change that follows at once is the lock. A lock that followed a
+/// row is noted in any case, for the row may turn out not to be wanted any more and then stays locked.
 pub(super) async fn lock(
     session: &mut Session,
     view: &View,
@@ -111,6 +177,7 @@ pub(super) async fn lock(
     record: bool,
 ) -> Result<Locked> {
     let mut target = target;
+    let mut moved = false;
     let strict = session.txn().isolation != Isolation::ReadCommitted;
     let mut queued: Option<(Tag, Mode)> = None;
     let result = loop {
@@ -118,25 +185,16 @@ pub(super) async fn lock(
         let own = session.txn().xids.clone();
         let found = {
             let mut state = engine.state();
-            let found = standing(&mut state, view, &own, target);
-            if record && matches!(found, Standing::Free) {
-                let xid = session.write_xid(&mut state);
-                if let Some(tuple) = state
-                    .heaps
-                    .get_mut(&target.heap)
-                    .and_then(|h| h.get_mut(target.tid))
-                    && !tuple
-                        .lockers
-                        .iter()
-                        .any(|(x, held)| *x == xid && *held >= target.lock)
-                {
-                    tuple.lockers.push((xid, target.lock));
-                }
+            let found = standing(&mut state, view, &own, target, moved);
+            if let Standing::Free(versions) = &found
+                && (record || moved)
+            {
+                note(session, &mut state, target, versions);
             }
             found
         };
         match found {
-            Standing::Free => break Ok(Locked::Held { tid: target.tid }),
+            Standing::Free(_) => break Ok(Locked::Held { tid: target.tid }),
             Standing::Own => break Ok(Locked::Own),
             Standing::Gone if strict => break serialization_failure("delete"),
             Standing::Gone => break Ok(Locked::Gone),
@@ -146,15 +204,16 @@ pub(super) async fn lock(
                     session.release(tag, mode);
                 }
                 target.tid = next;
+                moved = true;
             }
-            Standing::Wait(xid) => {
+            Standing::Wait { xid, queue } => {
                 if policy != WaitPolicy::Block {
                     match would_block::<()>(policy, target.name) {
                         Err(e) => break Err(e),
                         Ok(_) => break Ok(Locked::Skipped),
                     }
                 }
-                if queued.is_none() {
+                if queue && queued.is_none() {
                     let place = (Tag::Tuple(target.heap, target.tid), queue_mode(target.lock));
                     if let Err(e) = session.wait_for(place.0, place.1).await {
                         break Err(e);
@@ -173,6 +232,21 @@ pub(super) async fn lock(
         session.release(tag, mode);
     }
     result
+}
+
+/// Writes a lock into versions of a row.
+fn note(session: &mut Session, state: &mut State, target: Target<'_>, versions: &[Tid]) {
+    let xid = session.write_xid(state);
+    for tid in versions {
+        if let Some(tuple) = state.heaps.get_mut(&target.heap).and_then(|h| h.get_mut(*tid))
+            && !tuple
+                .lockers
+                .iter()
+                .any(|(x, held)| *x == xid && *held >= target.lock)
+        {
+            tuple.lockers.push((xid, target.lock));
+        }
+    }
 }
 
 impl Running<'_> {

@@ -12,6 +12,7 @@ use super::statement::{Running, find_scan};
 use crate::aws::aurora::catalog::Table;
 use crate::aws::aurora::error::Result;
 use crate::aws::aurora::sql::plan::{Delete, Select, Update};
+use crate::aws::aurora::state::State;
 use crate::aws::aurora::storage::log::Change;
 use crate::aws::aurora::storage::{Row, RowLock, Tid};
 use crate::aws::aurora::types::compare;
@@ -116,10 +117,17 @@ impl Running<'_> {
         let cid = self.view.cid;
         let serializable = self.session.txn().serializable;
         let mut carried = Vec::new();
-        if let Some(tuple) = state.heaps.get_mut(&table.heap).and_then(|h| h.get_mut(tid)) {
+        let State { clog, heaps, .. } = &mut *state;
+        if let Some(tuple) = heaps.get_mut(&table.heap).and_then(|h| h.get_mut(tid)) {
+            let own = &self.session.txn().xids;
+            let held = tuple
+                .lockers
+                .iter()
+                .filter(|(x, _)| own.contains(x) && clog.running(*x));
             tuple.xmax = xid;
             tuple.cmax = cid;
-            tuple.xmax_lock = lock;
+            // A stronger lock of the same transaction makes its update as strong.
+            tuple.xmax_lock = held.map(|(_, held)| *held).fold(lock, RowLock::max);
             tuple.next = next;
             carried.clone_from(&tuple.lockers);
         }

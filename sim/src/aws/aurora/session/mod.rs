@@ -441,14 +441,20 @@ impl Session {
         }
     }
 
-    /// Finds a new statement's parameter types, so that Bind can read its values.
-    pub(super) fn prepare(&mut self, prepared: &mut Prepared) -> Result<()> {
+    /// Refuses, in a failed transaction block, whatever does not end it.
+    pub(super) fn admit(&self, prepared: &Prepared) -> Result<()> {
         if self.block == Block::Failed && !prepared.ends_failed_block() {
             return fail(
                 code::IN_FAILED_SQL_TRANSACTION,
                 "current transaction is aborted, commands ignored until end of transaction block",
             );
         }
+        Ok(())
+    }
+
+    /// Finds a new statement's parameter types, so that Bind can read its values.
+    pub(super) fn prepare(&mut self, prepared: &mut Prepared) -> Result<()> {
+        self.admit(prepared)?;
         if !prepared.is_utility() && prepared.statement.is_some() {
             self.plan(prepared)?;
         }

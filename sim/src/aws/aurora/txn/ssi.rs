@@ -196,7 +196,8 @@ impl Ssi {
             for third in thirds {
                 let later = self.all.get(&third).is_some_and(|t| {
                     !t.doomed
-                        && t.committed.is_none_or(|c| c > w)
+                        // Equal when the third is the writer itself: two transactions in a circle.
+                        && t.committed.is_none_or(|c| c >= w)
                         && (t.wrote || t.snapshot >= w || t.committed.is_none())
                 });
                 if later {

@@ -7,6 +7,9 @@ use bytes::{Buf, BufMut, BytesMut};
 use super::{Array, Interval, Json, Numeric, Type, Value};
 use crate::aws::aurora::error::{Error, Result, code, fail, unsupported};
 
+/// PostgreSQL's limit on an array's elements.
+const ITEMS_MAX: usize = 0x3fff_ffff / 8;
+
 fn short(ty: Type) -> Box<Error> {
     Error::new(
         code::INVALID_BINARY_REPRESENTATION,
@@ -15,6 +18,9 @@ fn short(ty: Type) -> Box<Error> {
 }
 
 fn exact<const N: usize>(bytes: &[u8], ty: Type) -> Result<[u8; N]> {
+    if bytes.len() < N {
+        return fail(code::PROTOCOL_VIOLATION, "insufficient data left in message");
+    }
     bytes.try_into().map_err(|_| short(ty))
 }
 
@@ -75,10 +81,7 @@ pub(crate) fn decode(bytes: &[u8], ty: Type) -> Result<Value> {
         Type::Jsonb => match bytes.split_first() {
             Some((1, text)) => Value::Jsonb(Arc::new(Json::parse(&utf8(text)?)?)),
             _ => {
-                return fail(
-                    code::INVALID_BINARY_REPRESENTATION,
-                    "unsupported jsonb version number",
-                );
+                return fail(code::INTERNAL_ERROR, "unsupported jsonb version number");
             }
         },
         _ => return unsupported(format_args!("binary input of type {}", ty.name())),
@@ -142,6 +145,12 @@ fn decode_array(bytes: &[u8], ty: Type, elem: Type) -> Result<Value> {
     }
     let (count, _lower) = (b.get_i32(), b.get_i32());
     let count = usize::try_from(count).map_err(|_| short(ty))?;
+    if count > ITEMS_MAX {
+        return fail(
+            code::PROGRAM_LIMIT_EXCEEDED,
+            format!("array size exceeds the maximum allowed ({ITEMS_MAX})"),
+        );
+    }
     if count > b.len() / 4 {
         return Err(short(ty));
     }

@@ -54,6 +54,14 @@ impl<'a> Frame<'a> {
         (0..count).map(|_| self.u16().map(|f| f as i16)).collect()
     }
 
+    /// Nothing may follow.
+    pub(super) fn end(&self) -> Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(code::PROTOCOL_VIOLATION, "invalid message format"))
+    }
+
     /// A value with its length before it; -1 is NULL.
     pub(super) fn sized(&mut self) -> Result<Option<&'a [u8]>> {
         match self.i32()? {

@@ -30,6 +30,10 @@ use super::types::{Type, Value, decode_binary, decode_text, encode_binary, encod
 const STARTUP_MAX: usize = 10_000;
 /// PostgreSQL's limit on one message.
 const MESSAGE_MAX: usize = 0x3fff_ffff;
+/// The same for messages that have no reason to be long.
+const SMALL_MESSAGE_MAX: usize = 10_000;
+/// The protocol spoken: 3.0.
+const PROTOCOL: u32 = 3 << 16;
 
 struct Portal {
     prepared: Prepared,
@@ -52,6 +56,18 @@ fn put(out: &mut BytesMut, kind: u8, body: impl FnOnce(&mut BytesMut)) {
     body(out);
     let len = (out.len() - at) as i32;
     out[at..at + 4].copy_from_slice(&len.to_be_bytes());
+}
+
+/// Says which protocol and which of its options the server speaks instead of those asked for.
+fn negotiate(out: &mut BytesMut, unknown: &[String]) {
+    put(out, b'v', |o| {
+        o.put_u32(PROTOCOL);
+        o.put_u32(unknown.len() as u32);
+        for name in unknown {
+            o.put_slice(name.as_bytes());
+            o.put_u8(0);
+        }
+    });
 }
 
 fn put_error(out: &mut BytesMut, e: &Error) {
@@ -105,12 +121,12 @@ impl Connection {
             return Ok(None);
         }
         let len = u32::from_be_bytes([self.input[1], self.input[2], self.input[3], self.input[4]]) as usize;
-        if !(4..=MESSAGE_MAX).contains(&len) {
-            put_error(
-                &mut self.output,
-                &Error::fatal(code::PROTOCOL_VIOLATION, "invalid message length"),
-            );
-            self.flush().await?;
+        let limit = match self.input[0] {
+            b'Q' | b'P' | b'B' | b'F' | b'd' => MESSAGE_MAX,
+            _ => SMALL_MESSAGE_MAX,
+        };
+        // PostgreSQL says nothing either: the stream can no longer be trusted.
+        if !(4..=limit).contains(&len) {
             return Ok(None);
         }
         if !self.want(len + 1).await? {
@@ -132,14 +148,14 @@ pub(super) async fn connection(engine: Engine, socket: TcpStream) -> std::io::Re
         output: BytesMut::new(),
     };
     let parameters = loop {
-        if !c.want(8).await? {
+        if !c.want(4).await? {
             return Ok(());
         }
         let len = u32::from_be_bytes([c.input[0], c.input[1], c.input[2], c.input[3]]) as usize;
-        let request = u32::from_be_bytes([c.input[4], c.input[5], c.input[6], c.input[7]]);
         if !(8..=STARTUP_MAX).contains(&len) || !c.want(len).await? {
             return Ok(());
         }
+        let request = u32::from_be_bytes([c.input[4], c.input[5], c.input[6], c.input[7]]);
         let body = c.input.split_to(len).split_off(8);
         match request {
             80_877_103 | 80_877_104 => {
@@ -159,13 +175,32 @@ pub(super) async fn connection(engine: Engine, socket: TcpStream) -> std::io::Re
             v if v >> 16 == 3 => {
                 let mut f = Frame(&body);
                 let mut parameters = BTreeMap::new();
+                let mut terminated = false;
                 while let Ok(name) = f.string() {
                     if name.is_empty() {
+                        terminated = f.end().is_ok();
                         break;
                     }
                     let Ok(value) = f.string() else { break };
                     parameters.insert(name, value);
                 }
+                if !terminated {
+                    let e = Error::fatal(
+                        code::PROTOCOL_VIOLATION,
+                        "invalid startup packet layout: expected terminator as last byte",
+                    );
+                    put_error(&mut c.output, &e);
+                    return c.flush().await;
+                }
+                let unknown: Vec<String> = parameters
+                    .keys()
+                    .filter(|name| name.starts_with("_pq_."))
+                    .cloned()
+                    .collect();
+                if v > PROTOCOL || !unknown.is_empty() {
+                    negotiate(&mut c.output, &unknown);
+                }
+                parameters.retain(|name, _| !name.starts_with("_pq_."));
                 break parameters;
             }
             _ => {
@@ -308,7 +343,14 @@ async fn talk(c: &mut Connection, session: &mut Session) -> std::io::Result<()> 
             b'X' => return Ok(()),
             b'S' => {
                 skipping = false;
-                if let Err(e) = session.finish_implicit().await {
+                let finished = match Frame(&body).end() {
+                    Ok(()) => session.finish_implicit().await,
+                    Err(e) => {
+                        session.fail(&e);
+                        Err(e)
+                    }
+                };
+                if let Err(e) = finished {
                     put_error(&mut c.output, &e);
                 }
                 if session.block == Block::Idle {
@@ -319,7 +361,8 @@ async fn talk(c: &mut Connection, session: &mut Session) -> std::io::Result<()> 
             }
             b'H' => c.flush().await?,
             b'Q' => {
-                let sql = Frame(&body).string();
+                let mut f = Frame(&body);
+                let sql = f.string().and_then(|sql| f.end().map(|()| sql));
                 let done = match sql {
                     Ok(sql) => simple(c, session, &sql).await,
                     Err(e) => Err(e),
@@ -366,6 +409,7 @@ async fn idle(limit: Option<std::time::Duration>) {
 }
 
 async fn simple(c: &mut Connection, session: &mut Session, sql: &str) -> Result<()> {
+    session.prepared.remove("");
     let statements = parse::parse(sql)?;
     if statements.is_empty() {
         put(&mut c.output, b'I', |_| {});
@@ -405,8 +449,8 @@ async fn extended(
                         Some(ty) => Some(ty),
                         None => {
                             return fail(
-                                code::UNDEFINED_OBJECT,
-                                format!("type with OID {oid} does not exist"),
+                                code::INTERNAL_ERROR,
+                                format!("cache lookup failed for type {oid}"),
                             );
                         }
                     },
@@ -432,14 +476,23 @@ async fn extended(
         }
         b'B' => {
             let (portal, name) = (f.string()?, f.string()?);
-            let formats = f.formats()?;
-            let count = usize::from(f.u16()?);
-            let Some(prepared) = session.prepared.get(&name).cloned() else {
+            let Some(mut prepared) = session.prepared.get(&name).cloned() else {
                 return fail(
                     code::INVALID_SQL_STATEMENT_NAME,
                     format!("prepared statement \"{name}\" does not exist"),
                 );
             };
+            let formats = f.formats()?;
+            let count = usize::from(f.u16()?);
+            if formats.len() > 1 && formats.len() != count {
+                return fail(
+                    code::PROTOCOL_VIOLATION,
+                    format!(
+                        "bind message has {} parameter formats but {count} parameters",
+                        formats.len()
+                    ),
+                );
+            }
             if count != prepared.params.len() {
                 return fail(
                     code::PROTOCOL_VIOLATION,
@@ -449,8 +502,10 @@ async fn extended(
                     ),
                 );
             }
+            session.admit(&prepared)?;
             let mut params = Vec::with_capacity(count);
             for i in 0..count {
+                check_format(format(&formats, i))?;
                 let ty = prepared.params[i].unwrap_or(Type::Text);
                 params.push(match f.sized()? {
                     None => Value::Null,
@@ -467,6 +522,21 @@ async fn extended(
                 });
             }
             let results = f.formats()?;
+            f.end()?;
+            session.prepare(&mut prepared)?;
+            if results.len() > 1 {
+                let (_, columns) = session.describe(&mut prepared)?;
+                let width = columns.map_or(0, |c| c.len());
+                if results.len() != width {
+                    return fail(
+                        code::PROTOCOL_VIOLATION,
+                        format!(
+                            "bind message has {} result formats but query has {width} columns",
+                            results.len()
+                        ),
+                    );
+                }
+            }
             portals.insert(
                 portal,
                 Portal {
@@ -496,6 +566,8 @@ async fn extended(
                     params.iter().for_each(|p| o.put_u32(p.oid()));
                 });
                 describe_result(&mut c.output, columns.as_deref(), &[]);
+            } else if what != b'P' {
+                return unknown_target("DESCRIBE", what);
             } else {
                 let Some(portal) = portals.get_mut(&name) else {
                     return fail(
@@ -520,6 +592,9 @@ async fn extended(
                 put(&mut c.output, b'I', |_| {});
                 return Ok(());
             }
+            for wanted in &portal.formats {
+                check_format(*wanted)?;
+            }
             if portal.answer.is_none() {
                 portal.answer = Some(session.run(&mut portal.prepared, &portal.params).await?);
             }
@@ -539,10 +614,16 @@ async fn extended(
                 }
             }
             portal.sent += take;
-            if portal.sent < answer.rows.len() {
+            if limit > 0 && take == limit {
                 put(&mut c.output, b's', |_| {});
             } else {
-                _ = CommandComplete::new(answer.tag.clone()).encode(&mut c.output);
+                // A query in pieces counts the rows of its last piece only.
+                let tag = if answer.tag.starts_with("SELECT ") {
+                    format!("SELECT {take}")
+                } else {
+                    answer.tag.clone()
+                };
+                _ = CommandComplete::new(tag).encode(&mut c.output);
             }
         }
         _ => {
@@ -550,6 +631,8 @@ async fn extended(
             let name = f.string()?;
             if what == b'S' {
                 session.prepared.remove(&name);
+            } else if what != b'P' {
+                return unknown_target("CLOSE", what);
             } else {
                 portals.remove(&name);
             }
@@ -557,6 +640,24 @@ async fn extended(
         }
     }
     Ok(())
+}
+
+fn unknown_target<T>(message: &str, what: u8) -> Result<T> {
+    fail(
+        code::PROTOCOL_VIOLATION,
+        format!("invalid {message} message subtype {what}"),
+    )
+}
+
+/// Text is 0, binary is 1.
+fn check_format(format: i16) -> Result<()> {
+    match format {
+        0 | 1 => Ok(()),
+        other => fail(
+            code::INVALID_PARAMETER_VALUE,
+            format!("unsupported format code: {other}"),
+        ),
+    }
 }
 
 fn format(formats: &[i16], at: usize) -> i16 {
