@@ -1,22 +1,29 @@
 #!/usr/bin/env bash
-# Everything that must hold before a change lands: formatting, lints, documentation, tests. Installs what the tests need.
+# Everything that must hold before a change lands: formatting, lints, documentation, tests. Installs what the tests need:
+# a C compiler, PostgreSQL (the truth that the simulated Aurora is held to) and boto3 (a client that nobody here wrote).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export RUST_BACKTRACE="${RUST_BACKTRACE:-0}"
-if ! command -v cc >/dev/null; then
-    apt-get update -qq && apt-get install -y -qq gcc libc6-dev
-fi
-cargo fmt --all --check
-cargo clippy --workspace --all-targets --locked -- -D warnings
-RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
-# The suites of the simulated services. They need boto3, and the SDKs, which take minutes to build and so are asked for here
-# alone.
+
+install() {
+    local as_root=()
+    if [ "$(id -u)" -ne 0 ]; then as_root=(sudo); fi
+    "${as_root[@]}" apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq "$@"
+}
+
+command -v cc >/dev/null || install gcc libc6-dev
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || install postgresql postgresql-client
 boto3="${CARGO_TARGET_DIR:-target}/tmp/boto3"
 if ! "$boto3/bin/python" -c 'import boto3' 2>/dev/null; then
-    python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv; }
-    python3 -m venv "$boto3" && "$boto3/bin/pip" install --quiet boto3
+    python3 -c 'import ensurepip' 2>/dev/null || install python3-venv
+    python3 -m venv "$boto3"
+    "$boto3/bin/pip" install --quiet boto3
 fi
-services=(--workspace --locked --features sumzero-sim/local,sumzero-sim/_sdk --test services)
-cargo clippy "${services[@]}" -- -D warnings
-cargo test "${services[@]}"
-cargo test --workspace --locked
+
+cargo fmt --all --check
+# The framework by itself, as the first command of the README builds it, then everything.
+cargo clippy -p sumzero-sim --all-targets --locked -- -D warnings
+cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --locked
+cargo test --workspace --all-features --locked --no-fail-fast
