@@ -187,6 +187,17 @@ pub enum Error {
         /// Why, and what to do.
         problem: String,
     },
+    /// What a seed answered does not read as what was written.
+    #[error(
+        "the answer of seed {seed} cannot be read back ({problem}); give it a type that comes through JSON unchanged, \
+         which a float that is not a number does not"
+    )]
+    UnreadableAnswer {
+        /// The seed.
+        seed: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A program that was to be checked against itself gave nothing to compare.
     #[error("`{command}` {problem}")]
     SelfCheck {

@@ -106,6 +106,10 @@
 //! process and at any load; another seed gives another one. The events themselves are written where [`World::trace`] says,
 //! each with the true time, the host, the host's own clock, and the event that caused it.
 //!
+//! Worlds of one process share its statics, and what is made only once (a table on first use, the tokens of an SDK's
+//! retries) the first world makes and the second finds. So compare runs of fresh processes, or seeds of a campaign,
+//! which all begin with the same memory.
+//!
 //! What no seed could decide does not happen silently: a host that starts a thread, looks up a name, sleeps its thread or
 //! calls a real address ends the run with a [`Violation`] that says what to do instead. For what cannot be noticed as it
 //! happens, such as a program that looks at the addresses of its memory, [`campaign::self_check`] runs a seed in two

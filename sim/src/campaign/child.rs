@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, getppid};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -128,7 +128,17 @@ impl Child {
         // To the end, which is here already: but a process that the seed left behind would keep it away for ever.
         while is_readable(self.output.as_fd()) && self.read_output(&mut buffer)? > 0 {}
         let output = String::from_utf8_lossy(&self.printed).into_owned();
-        let report: Option<Report<T>> = serde_json::from_slice(&self.reported).ok();
+        // One that was ended while it wrote has said nothing.
+        let report: Option<Report<T>> = match (serde_json::from_slice(&self.reported), status) {
+            (Ok(report), _) => Some(report),
+            (Err(error), WaitStatus::Exited(_, 0)) if !self.reported.is_empty() => {
+                return Err(Error::UnreadableAnswer {
+                    seed: self.seed,
+                    problem: error.to_string(),
+                });
+            }
+            (Err(_), _) => None,
+        };
         let fate: Fate<T> = fate_of(report, status, self.timed_out, &output, &self.limits);
         Ok(SeedResult {
             seed: self.seed,

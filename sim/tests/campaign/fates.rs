@@ -16,6 +16,7 @@ super::tests![
     what_a_seed_prints_comes_with_its_result,
     breaking_off_leaves_no_process_behind,
     a_campaign_that_is_killed_takes_its_seeds_along,
+    an_answer_that_json_cannot_carry_is_an_error,
     a_process_with_two_threads_is_refused,
 ];
 
@@ -268,6 +269,17 @@ fn a_campaign_that_is_killed_takes_its_seeds_along() {
     };
     wait("the seeds end with their campaign", &|| (0..2).all(dead));
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+fn an_answer_that_json_cannot_carry_is_an_error() {
+    let answer = |seed| if seed == 3 { f64::NAN } else { 0.5 };
+    let error = Campaign::new(0..5)
+        .run(answer, |_| ControlFlow::Continue(()))
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::UnreadableAnswer { seed: 3, .. }),
+        "{error}"
+    );
 }
 
 fn a_process_with_two_threads_is_refused() {
