@@ -5,7 +5,7 @@
 //! that reaches fewer than three of five, itself included, answers `EndpointTemporarilyUnavailableException` to reads and
 //! updates alike. A change is agreed at once and shows at each endpoint after a delay of its own ([`Convergence`]).
 //! Modelled: safety rules with wait periods and overrides ([`config`]), evaluated on the agreed state.
-//! May suffer: whatever any request may ([`crate::aws::wire::RequestFault`]), and the network between the endpoints.
+//! May suffer: whatever any request may ([`crate::fault::ServiceFault`]), and the network between the endpoints.
 //! Not modelled: the configuration API (a cluster is configured as data), rate limits, sharing between accounts.
 
 pub mod accelerator;
