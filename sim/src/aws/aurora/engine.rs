@@ -12,6 +12,8 @@ use super::state::State;
 pub struct Options {
     /// Name of the first superuser. Default `postgres`.
     pub superuser: String,
+    /// The databases to connect to. They are one and the same by several names. Default `postgres`.
+    pub databases: Vec<String>,
     /// Most sessions at once; more are refused with 53300. Default 100.
     pub connections_max: usize,
 }
@@ -20,6 +22,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             superuser: "postgres".into(),
+            databases: vec!["postgres".into()],
             connections_max: 100,
         }
     }

@@ -213,6 +213,7 @@ pub(in crate::aws::aurora) async fn execute(
     plan: &Plan,
     params: &[Value],
 ) -> Result<Answer> {
+    plan.check()?;
     check_rights(session, &plan.needed)?;
     if let Some(command) = plan.writes {
         session.check_writable(command)?;

@@ -452,6 +452,15 @@ impl Session {
         Ok(())
     }
 
+    /// Plans a statement that is about to run; what its constants come to is known from here on.
+    pub(super) fn bind(&mut self, prepared: &mut Prepared) -> Result<()> {
+        self.prepare(prepared)?;
+        if !prepared.is_utility() && prepared.statement.is_some() {
+            self.plan(prepared)?.check()?;
+        }
+        Ok(())
+    }
+
     /// Finds a new statement's parameter types, so that Bind can read its values.
     pub(super) fn prepare(&mut self, prepared: &mut Prepared) -> Result<()> {
         self.admit(prepared)?;

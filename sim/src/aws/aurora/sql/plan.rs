@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::expr::Expr;
 use crate::aws::aurora::catalog::{Oid, Privilege, Table};
+use crate::aws::aurora::error::{Error, Result};
 use crate::aws::aurora::storage::RowLock;
 use crate::aws::aurora::types::{Type, Value};
 
@@ -523,9 +524,19 @@ pub(crate) struct Plan {
     pub writes: Option<&'static str>,
     /// Parameter types.
     pub params: Vec<Type>,
+    /// The first constant that cannot be computed: `1 / 0`. Whoever runs the plan gets it, even when no row would.
+    pub fault: Option<Box<Error>>,
 }
 
 impl Plan {
+    /// Refuses a plan with a constant that cannot be computed.
+    pub(crate) fn check(&self) -> Result<()> {
+        match &self.fault {
+            Some(fault) => Err(fault.clone()),
+            None => Ok(()),
+        }
+    }
+
     /// A plan of nothing, for evaluating an expression outside any statement.
     pub(crate) fn empty() -> Plan {
         Plan {
@@ -543,6 +554,7 @@ impl Plan {
             columns: None,
             writes: None,
             params: Vec::new(),
+            fault: None,
         }
     }
 }

@@ -225,7 +225,15 @@ pub(super) async fn connection(engine: Engine, socket: TcpStream) -> std::io::Re
             return c.flush().await;
         }
     };
+    let exists = engine.options().databases.contains(&database);
     let mut session = Session::new(engine, pid, &user, &database, signal);
+    if !exists {
+        // Found out after the password, as in PostgreSQL.
+        put(&mut c.output, b'R', |o| o.put_i32(0));
+        let message = format!("database \"{database}\" does not exist");
+        put_error(&mut c.output, &Error::fatal(code::INVALID_CATALOG_NAME, message));
+        return c.flush().await;
+    }
     for (name, value) in &parameters {
         if !matches!(name.as_str(), "user" | "database" | "options" | "replication") {
             let set = session.local().settings.borrow_mut().set(name, value, false);
@@ -523,7 +531,7 @@ async fn extended(
             }
             let results = f.formats()?;
             f.end()?;
-            session.prepare(&mut prepared)?;
+            session.bind(&mut prepared)?;
             if results.len() > 1 {
                 let (_, columns) = session.describe(&mut prepared)?;
                 let width = columns.map_or(0, |c| c.len());
@@ -618,7 +626,7 @@ async fn extended(
                 put(&mut c.output, b's', |_| {});
             } else {
                 // A query in pieces counts the rows of its last piece only.
-                let tag = if answer.tag.starts_with("SELECT ") {
+                let tag = if answer.columns.is_some() && answer.tag.starts_with("SELECT ") {
                     format!("SELECT {take}")
                 } else {
                     answer.tag.clone()

@@ -76,7 +76,7 @@ impl Binder<'_> {
                         _ => self.expr(value)?,
                     };
                     let typed = Typed {
-                        expr: super::fold::constants(typed.expr)?,
+                        expr: self.folded(typed.expr),
                         ..typed
                     };
                     let assigned = self.assign(typed.clone(), column.ty, &column.name)?;

@@ -1,5 +1,5 @@
-//! Constant folding: what can be computed when a statement is planned is, so that its errors come then, as in
-//! PostgreSQL, even when no row would ever need the value.
+//! Constant folding: what can be computed when a statement is planned is. As in PostgreSQL its errors come before the
+//! statement runs, even when no row would ever need the value, but not when it is only parsed.
 
 use super::super::expr::Expr;
 use crate::aws::aurora::error::Result;
@@ -10,8 +10,21 @@ fn is_const(e: &Expr) -> bool {
     matches!(e, Expr::Const(_))
 }
 
+impl super::Binder<'_> {
+    /// The expression with its constants computed; as it was, and the plan at fault, if one cannot be.
+    pub(super) fn folded(&mut self, e: Expr) -> Expr {
+        match constants(e.clone()) {
+            Ok(folded) => folded,
+            Err(error) => {
+                self.fault.get_or_insert(error);
+                e
+            }
+        }
+    }
+}
+
 /// Folds arithmetic and comparisons of constants. What a constant condition rules out is not looked at.
-pub(super) fn constants(e: Expr) -> Result<Expr> {
+fn constants(e: Expr) -> Result<Expr> {
     match e {
         Expr::Case(arms, other) => {
             let mut kept = Vec::new();

@@ -83,6 +83,8 @@ pub(crate) struct Binder<'a> {
     acting: Option<String>,
     /// Views and policies being expanded, against endless recursion.
     depth: usize,
+    /// The first constant that cannot be computed.
+    fault: Option<Box<Error>>,
 }
 
 /// An identifier as PostgreSQL folds it.
@@ -169,6 +171,7 @@ impl<'a> Binder<'a> {
             unchecked: false,
             acting: None,
             depth: 0,
+            fault: None,
         }
     }
 
@@ -195,6 +198,7 @@ impl<'a> Binder<'a> {
             columns,
             writes: self.writes,
             params,
+            fault: self.fault,
         })
     }
 

@@ -83,7 +83,7 @@ impl Binder<'_> {
     fn target(&mut self, e: &ast::Expr, expected: Option<&(Type, i32)>, keep_unknown: bool) -> Result<Typed> {
         let typed = self.expr(e)?;
         let typed = Typed {
-            expr: super::fold::constants(typed.expr)?,
+            expr: self.folded(typed.expr),
             ..typed
         };
         match expected {
