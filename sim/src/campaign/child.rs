@@ -51,6 +51,8 @@ impl Child {
         let (report, mut report_to) = pipe()?;
         let (output, output_to) = pipe()?;
         let data_bytes = data_bytes()?.saturating_add(limits.memory_bytes);
+        // The copy would print the half line that this process has begun.
+        let _ = io::stdout().flush();
         let parent = nix::unistd::getpid();
         let pid = fork(|| {
             confine(parent, data_bytes, &output_to).expect("a process may limit itself");
