@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, getppid};
@@ -192,7 +192,8 @@ fn confine(parent: Pid, data_bytes: u64, output: &PipeWriter) -> io::Result<()> 
     dup2_stdin(File::open("/dev/null")?)?;
     dup2_stdout(output)?;
     dup2_stderr(output)?;
-    setrlimit(Resource::RLIMIT_DATA, data_bytes, data_bytes)?;
+    let (_, most) = getrlimit(Resource::RLIMIT_DATA)?;
+    setrlimit(Resource::RLIMIT_DATA, data_bytes.min(most), most)?;
     // A seed can be run again; its core would only fill the disk.
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     Ok(())
@@ -209,6 +210,10 @@ fn tell<T: Serialize>(to: &mut PipeWriter, run: impl FnOnce(u64) -> T, seed: u64
             .map(|place| format!(" ({place})"))
             .unwrap_or_default();
         *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = format!("{message}{place}");
+        // A backtrace reads the program's tables into memory, and waits for ever where it gets none.
+        if let Ok((_, most)) = getrlimit(Resource::RLIMIT_DATA) {
+            let _ = setrlimit(Resource::RLIMIT_DATA, most, most);
+        }
         inner(panic);
     }));
     let report = match std::panic::catch_unwind(AssertUnwindSafe(|| run(seed))) {

@@ -22,7 +22,7 @@ super::tests![
 
 const LIMITS: Limits = Limits {
     // Long enough for a panic to print a backtrace, which on a busy machine takes seconds.
-    real_time: Duration::from_secs(15),
+    real_time: Duration::from_secs(8),
     memory_bytes: 64 << 20,
 };
 
