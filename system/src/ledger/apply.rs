@@ -1,0 +1,587 @@
+//! What each command does to the book: the rules of the business.
+//!
+//! | step of a payment | legs |
+//! |---|---|
+//! | authorize | pending clearing -> payee |
+//! | sale | posted clearing -> payee |
+//! | capture | released and posted clearing -> payee |
+//! | void | released clearing -> payee, all that is open |
+//! | refund-hold, refund, refund-release | pending, then released and posted, or released: payee -> clearing |
+//! | hold | posted payer -> escrow |
+//! | release | posted escrow -> payee and escrow -> fees; pending payee -> clearing |
+//! | payout | released and posted payee -> clearing |
+//! | reverse | posted escrow -> payer; after a release first released and posted back to escrow |
+
+use time::OffsetDateTime;
+
+use crate::{
+    id::{AccountId, IdempotencyKey, PaymentId, TenantId},
+    money::{Amount, Currency},
+};
+
+use super::{
+    account::{Account, Cause, Phase, Role},
+    book::{Book, Leg},
+    command::{Answer, Command, Mutation, Reply, Request},
+    payment::{Kind, Operation, OperationId, OperationKind, Outcome, Payment, Progress, State},
+    refusal::Refusal,
+    view::{self, AccountView, PaymentView},
+};
+
+impl Book {
+    /// Does what a command asks for, or leaves everything as it was.
+    pub(super) fn apply(&mut self, command: &Command) -> Reply {
+        match command {
+            Command::Mutate(request, mutation) => {
+                if let Some(known) = self.known(request) {
+                    return known;
+                }
+                self.mutate(request, mutation).unwrap_or_else(Reply::Refused)
+            }
+            Command::Resolve {
+                operation,
+                fence,
+                outcome,
+                at,
+                lease_until,
+            } => match self.operations.get(operation) {
+                Some(held) if held.state == Progress::Pending && held.fence == *fence => {
+                    let held = held.clone();
+                    self.resolve(&held, outcome, *at, *lease_until)
+                }
+                _ => Reply::Stale,
+            },
+            Command::GiveUp {
+                operation,
+                fence,
+                reason,
+                at,
+            } => match self.operations.get(operation) {
+                Some(held) if held.state == Progress::Pending && held.fence == *fence => {
+                    self.give_up(*operation, reason, *at)
+                }
+                _ => Reply::Stale,
+            },
+        }
+    }
+
+    /// What an earlier attempt of the same request came to.
+    fn known(&self, request: &Request) -> Option<Reply> {
+        let asked = self.requests.get(&(request.tenant, request.key.clone()))?;
+        if asked.fingerprint != request.fingerprint {
+            return Some(Reply::Mismatch);
+        }
+        Some(match &asked.answer {
+            Some(answer) => Reply::Replayed(answer.clone()),
+            // Only operations leave a request unanswered, and they are loaded with it.
+            None => match self.unfinished(request.tenant, PaymentId(asked.subject)) {
+                Some(operation) => Reply::InFlight(operation.clone()),
+                None => Reply::Stale,
+            },
+        })
+    }
+
+    fn mutate(&mut self, request: &Request, mutation: &Mutation) -> Result<Reply, Refusal> {
+        match mutation {
+            Mutation::OpenAccount {
+                currency,
+                overdraft_limit,
+            } => Ok(self.open_account(request, *currency, *overdraft_limit)),
+            Mutation::SetFrozen { account, frozen } => {
+                self.account(request.tenant, *account)?;
+                self.set_frozen(request.tenant, *account, *frozen);
+                Ok(self.answer_account(request, 200, *account))
+            }
+            Mutation::Charge {
+                payee,
+                amount,
+                currency,
+                instrument,
+                capture,
+            } => {
+                let payment = new_payment(request, Kind::Charge, *amount, *currency, *payee);
+                let kind = if *capture {
+                    OperationKind::Sale
+                } else {
+                    OperationKind::Authorize
+                };
+                self.takes_part(&payment, *payee)?;
+                let payment = Payment {
+                    instrument: instrument.clone(),
+                    ..payment
+                };
+                Ok(self.start(request, payment, kind, *amount, "pending"))
+            }
+            Mutation::Capture { payment, amount } => {
+                let payment = self.idle(request.tenant, *payment, "captured")?;
+                let amount = part(&payment, payment.open(), *amount, "captured")?;
+                Ok(self.start(request, payment, OperationKind::Capture, amount, "capturing"))
+            }
+            Mutation::Void { payment } => {
+                let payment = self.idle(request.tenant, *payment, "voided")?;
+                let amount = part(&payment, payment.open(), None, "voided")?;
+                Ok(self.start(request, payment, OperationKind::Void, amount, "voiding"))
+            }
+            Mutation::Refund { payment, amount } => {
+                let payment = self.idle(request.tenant, *payment, "refunded")?;
+                let amount = part(&payment, payment.refundable(), *amount, "refunded")?;
+                let seq = self.next_seq(&payment, OperationKind::Refund);
+                let legs = [self.back_to_provider(&payment, Phase::Pending, amount)];
+                self.post(&payment, "refund-hold", seq, &legs, Cause::Request, request.at)?;
+                Ok(self.start(request, payment, OperationKind::Refund, amount, "refunding"))
+            }
+            Mutation::Settle {
+                payer,
+                payee,
+                amount,
+                currency,
+                fee,
+            } => self.settle(request, *payer, *payee, *amount, *currency, *fee),
+            Mutation::Decide { payment, outcome } => self.decide(request, *payment, outcome),
+        }
+    }
+
+    fn open_account(&mut self, request: &Request, currency: Currency, overdraft_limit: i64) -> Reply {
+        let tenant = request.tenant;
+        for role in Role::SYSTEM {
+            let id = Self::system(tenant, role, currency);
+            if self.account(tenant, id).is_err() {
+                self.open(Account::open(tenant, id, role, currency, 0, request.at));
+            }
+        }
+        let id = AccountId::of_request(tenant, &request.key);
+        self.open(Account::open(
+            tenant,
+            id,
+            Role::Wallet,
+            currency,
+            overdraft_limit,
+            request.at,
+        ));
+        self.answer_account(request, 201, id)
+    }
+
+    fn answer_account(&mut self, request: &Request, status: u16, id: AccountId) -> Reply {
+        let account = self
+            .account(request.tenant, id)
+            .expect("it was looked up or opened just now");
+        let answer = Answer {
+            status,
+            body: view::json(&AccountView::from(account)),
+        };
+        self.ask(request, id.0, Some(answer.clone()));
+        Reply::Answered(answer)
+    }
+
+    /// Whether a client may start a payment with this account.
+    fn takes_part(&self, payment: &Payment, id: AccountId) -> Result<(), Refusal> {
+        let account = self.account(payment.tenant, id)?;
+        if account.role != Role::Wallet {
+            return Err(Refusal::UnknownAccount(id));
+        }
+        if account.currency != payment.currency {
+            return Err(Refusal::WrongCurrency {
+                account: id,
+                kept: account.currency,
+                asked: payment.currency,
+            });
+        }
+        if account.frozen {
+            Err(Refusal::AccountFrozen(id))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// A charge on which nothing is under way.
+    fn idle(&self, tenant: TenantId, id: PaymentId, wanted: &'static str) -> Result<Payment, Refusal> {
+        let payment = self.payment(tenant, id)?;
+        if self.unfinished(tenant, id).is_some() {
+            return Err(Refusal::PaymentBusy(id));
+        }
+        match payment.kind {
+            Kind::Charge => Ok(payment.clone()),
+            Kind::Settlement => Err(wrong_state(payment, wanted)),
+        }
+    }
+
+    /// Intends an operation whose outcome answers the request.
+    fn start(
+        &mut self,
+        request: &Request,
+        payment: Payment,
+        kind: OperationKind,
+        amount: Amount,
+        event: &str,
+    ) -> Reply {
+        self.ask(request, payment.id.0, None);
+        let key = Some(request.key.clone());
+        let operation = self.intend(&payment, kind, amount, key, request.at, request.lease_until);
+        self.put(payment, event, request.at);
+        Reply::Started(operation)
+    }
+
+    fn settle(
+        &mut self,
+        request: &Request,
+        payer: AccountId,
+        payee: AccountId,
+        amount: Amount,
+        currency: Currency,
+        fee: i64,
+    ) -> Result<Reply, Refusal> {
+        if payer == payee {
+            return Err(Refusal::SameAccount(payer));
+        }
+        let payment = Payment {
+            state: State::Verifying,
+            payer: Some(payer),
+            fee,
+            ..new_payment(request, Kind::Settlement, amount, currency, payee)
+        };
+        self.takes_part(&payment, payer)?;
+        self.takes_part(&payment, payee)?;
+        let hold = Leg {
+            phase: Phase::Posted,
+            debit: payer,
+            credit: Self::system(payment.tenant, Role::Escrow, currency),
+            amount,
+        };
+        self.post(&payment, "hold", 1, &[hold], Cause::Request, request.at)?;
+        let verify = self.intend(
+            &payment,
+            OperationKind::Verify,
+            amount,
+            None,
+            request.at,
+            request.lease_until,
+        );
+        let id = payment.id;
+        self.put(payment, "verifying", request.at);
+        let answer = self.payment_answer(202, request.tenant, id);
+        self.ask(request, id.0, Some(answer.clone()));
+        Ok(Reply::Resolved {
+            answer: Some(answer),
+            next: Some(verify),
+        })
+    }
+
+    fn decide(&mut self, request: &Request, id: PaymentId, outcome: &Outcome) -> Result<Reply, Refusal> {
+        let payment = self.payment(request.tenant, id)?;
+        let held = self
+            .unfinished(request.tenant, id)
+            .filter(|held| held.state == Progress::Limbo);
+        let held = held.cloned().ok_or_else(|| wrong_state(payment, "decided"))?;
+        let resolved = self.resolve(&held, outcome, request.at, request.lease_until);
+        let answer = self.payment_answer(200, request.tenant, id);
+        self.ask(request, id.0, Some(answer.clone()));
+        Ok(match resolved {
+            Reply::Resolved { next, .. } => Reply::Resolved {
+                answer: Some(answer),
+                next,
+            },
+            _ => Reply::Answered(answer),
+        })
+    }
+
+    fn payment_answer(&self, status: u16, tenant: TenantId, id: PaymentId) -> Answer {
+        let payment = self.payment(tenant, id).expect("it was put in the book just now");
+        Answer {
+            status,
+            body: view::json(&PaymentView::from(payment)),
+        }
+    }
+
+    /// Books the outcome of an operation and answers the request that waits for it.
+    fn resolve(
+        &mut self,
+        operation: &Operation,
+        outcome: &Outcome,
+        at: OffsetDateTime,
+        lease_until: OffsetDateTime,
+    ) -> Reply {
+        let OperationId {
+            tenant,
+            payment,
+            kind,
+            ..
+        } = operation.id;
+        let payment = match self.payment(tenant, payment) {
+            Ok(payment) => payment.clone(),
+            Err(refusal) => return Reply::Refused(refusal),
+        };
+        let booked = match outcome {
+            Outcome::Succeeded { .. } => self.succeed(operation, payment, at, lease_until),
+            Outcome::Declined { .. } => self.decline(operation, payment, at),
+        };
+        let next = match booked {
+            Ok(next) => next,
+            // Totals out of range: the fact stays with the operation, for an operator.
+            Err(refusal) => return Reply::Refused(refusal),
+        };
+        let (state, reference) = match outcome {
+            Outcome::Succeeded { reference } => (Progress::Succeeded, reference),
+            Outcome::Declined { reason } => (Progress::Declined, reason),
+        };
+        self.finish(operation.id, state, reference.clone());
+        let answer = operation.request.as_ref().map(|request| {
+            let answer = self.outcome_answer(operation, kind, outcome);
+            self.answer(tenant, request, answer.clone());
+            answer
+        });
+        Reply::Resolved { answer, next }
+    }
+
+    fn outcome_answer(&self, operation: &Operation, kind: OperationKind, outcome: &Outcome) -> Answer {
+        let OperationId { tenant, payment, .. } = operation.id;
+        match outcome {
+            Outcome::Succeeded { .. } => {
+                let created = matches!(kind, OperationKind::Authorize | OperationKind::Sale);
+                self.payment_answer(if created { 201 } else { 200 }, tenant, payment)
+            }
+            Outcome::Declined { reason } => {
+                let payment = self
+                    .payment(tenant, payment)
+                    .expect("it was put in the book just now");
+                Answer {
+                    status: 402,
+                    body: view::declined(payment, kind.name(), reason),
+                }
+            }
+        }
+    }
+
+    fn succeed(
+        &mut self,
+        operation: &Operation,
+        mut payment: Payment,
+        at: OffsetDateTime,
+        lease_until: OffsetDateTime,
+    ) -> Result<Option<Operation>, Refusal> {
+        let amount = operation.amount;
+        let seq = operation.id.seq;
+        let kind = operation.id.kind;
+        let taken = |phase| self.from_provider(&payment, phase, amount);
+        let given = |phase| self.back_to_provider(&payment, phase, amount);
+        let (legs, event) = match kind {
+            OperationKind::Authorize => (vec![taken(Phase::Pending)], "authorized"),
+            OperationKind::Sale => (vec![taken(Phase::Posted)], "captured"),
+            OperationKind::Capture => (vec![taken(Phase::Released), taken(Phase::Posted)], "captured"),
+            OperationKind::Void => (vec![taken(Phase::Released)], "voided"),
+            OperationKind::Refund => (vec![given(Phase::Released), given(Phase::Posted)], "refunded"),
+            OperationKind::Payout => (vec![given(Phase::Released), given(Phase::Posted)], "settled"),
+            OperationKind::Verify => return self.release(payment, at, lease_until).map(Some),
+        };
+        self.post(&payment, kind.name(), seq, &legs, Cause::Fact, at)?;
+        let units = amount.get();
+        match kind {
+            OperationKind::Authorize => payment.authorized = units,
+            OperationKind::Sale => (payment.authorized, payment.captured) = (units, units),
+            OperationKind::Capture => payment.captured += units,
+            OperationKind::Void => payment.authorized -= units,
+            OperationKind::Refund => payment.refunded += units,
+            OperationKind::Payout | OperationKind::Verify => {}
+        }
+        payment.state = match kind {
+            OperationKind::Payout => State::Settled,
+            _ => payment.standing(),
+        };
+        self.put(payment, event, at);
+        Ok(None)
+    }
+
+    /// The payee is verified: the money and the fee leave escrow in one transfer, and what the payee got is set aside to
+    /// be paid out, so that it cannot be spent before.
+    fn release(
+        &mut self,
+        mut payment: Payment,
+        at: OffsetDateTime,
+        lease_until: OffsetDateTime,
+    ) -> Result<Operation, Refusal> {
+        let net = amount_of(payment.net());
+        let mut legs = self.out_of_escrow(&payment, payment.payee);
+        legs.push(self.back_to_provider(&payment, Phase::Pending, net));
+        self.post(&payment, "release", 1, &legs, Cause::Fact, at)?;
+        payment.state = State::PayingOut;
+        let payout = self.intend(&payment, OperationKind::Payout, net, None, at, lease_until);
+        self.put(payment, "released", at);
+        Ok(payout)
+    }
+
+    fn decline(
+        &mut self,
+        operation: &Operation,
+        mut payment: Payment,
+        at: OffsetDateTime,
+    ) -> Result<Option<Operation>, Refusal> {
+        let seq = operation.id.seq;
+        let event = match operation.id.kind {
+            OperationKind::Authorize | OperationKind::Sale => {
+                payment.state = State::Declined;
+                "declined"
+            }
+            OperationKind::Capture | OperationKind::Void => {
+                payment.state = payment.standing();
+                "unchanged"
+            }
+            OperationKind::Refund => {
+                let legs = [self.back_to_provider(&payment, Phase::Released, operation.amount)];
+                self.post(&payment, "refund-release", seq, &legs, Cause::Fact, at)?;
+                payment.state = payment.standing();
+                "unchanged"
+            }
+            // Only what was done is undone: nothing has left escrow yet.
+            OperationKind::Verify => {
+                let legs = [self.to_payer(&payment)];
+                self.post(&payment, "reverse", seq, &legs, Cause::Fact, at)?;
+                payment.state = State::Reversed;
+                "reversed"
+            }
+            OperationKind::Payout => {
+                let mut legs = vec![self.back_to_provider(&payment, Phase::Released, operation.amount)];
+                let back = |leg: Leg| Leg {
+                    debit: leg.credit,
+                    credit: leg.debit,
+                    ..leg
+                };
+                legs.extend(self.out_of_escrow(&payment, payment.payee).into_iter().map(back));
+                legs.push(self.to_payer(&payment));
+                self.post(&payment, "reverse", seq, &legs, Cause::Fact, at)?;
+                payment.state = State::Reversed;
+                "reversed"
+            }
+        };
+        self.put(payment, event, at);
+        Ok(None)
+    }
+
+    /// Nobody can tell what the outside did: everything stops until an operator has found out.
+    fn give_up(&mut self, id: OperationId, reason: &str, at: OffsetDateTime) -> Reply {
+        let mut payment = match self.payment(id.tenant, id.payment) {
+            Ok(payment) => payment.clone(),
+            Err(refusal) => return Reply::Refused(refusal),
+        };
+        for account in [Some(payment.payee), payment.payer].into_iter().flatten() {
+            self.set_frozen(id.tenant, account, true);
+        }
+        payment.state = State::Limbo;
+        self.put(payment, "limbo", at);
+        self.finish(id, Progress::Limbo, reason.to_owned());
+        Reply::Resolved {
+            answer: None,
+            next: None,
+        }
+    }
+
+    fn from_provider(&self, payment: &Payment, phase: Phase, amount: Amount) -> Leg {
+        Leg {
+            phase,
+            debit: Self::system(payment.tenant, Role::Clearing, payment.currency),
+            credit: payment.payee,
+            amount,
+        }
+    }
+
+    fn back_to_provider(&self, payment: &Payment, phase: Phase, amount: Amount) -> Leg {
+        let leg = self.from_provider(payment, phase, amount);
+        Leg {
+            debit: leg.credit,
+            credit: leg.debit,
+            ..leg
+        }
+    }
+
+    /// The net amount and the fee, out of escrow.
+    fn out_of_escrow(&self, payment: &Payment, payee: AccountId) -> Vec<Leg> {
+        let escrow = Self::system(payment.tenant, Role::Escrow, payment.currency);
+        let fees = Self::system(payment.tenant, Role::Fees, payment.currency);
+        let shares = [(payee, payment.net()), (fees, payment.fee)];
+        let legs = shares
+            .into_iter()
+            .filter(|(_, share)| *share > 0)
+            .map(|(credit, share)| Leg {
+                phase: Phase::Posted,
+                debit: escrow,
+                credit,
+                amount: amount_of(share),
+            });
+        legs.collect()
+    }
+
+    fn to_payer(&self, payment: &Payment) -> Leg {
+        Leg {
+            phase: Phase::Posted,
+            debit: Self::system(payment.tenant, Role::Escrow, payment.currency),
+            // A settlement has one: it is made with it.
+            credit: payment.payer.unwrap_or(payment.payee),
+            amount: payment.amount,
+        }
+    }
+}
+
+/// A part of a valid amount.
+fn amount_of(share: i64) -> Amount {
+    Amount::new(share).expect("shares of a valid amount are positive and smaller")
+}
+
+fn new_payment(
+    request: &Request,
+    kind: Kind,
+    amount: Amount,
+    currency: Currency,
+    payee: AccountId,
+) -> Payment {
+    Payment {
+        tenant: request.tenant,
+        id: PaymentId::of_request(request.tenant, &request.key),
+        kind,
+        state: State::Pending,
+        currency,
+        amount,
+        fee: 0,
+        payee,
+        payer: None,
+        instrument: String::new(),
+        authorized: 0,
+        captured: 0,
+        refunded: 0,
+        version: 0,
+        events: 0,
+        created_at: request.at,
+        updated_at: request.at,
+    }
+}
+
+fn wrong_state(payment: &Payment, wanted: &'static str) -> Refusal {
+    Refusal::WrongState {
+        payment: payment.id,
+        state: payment.state.name(),
+        wanted,
+    }
+}
+
+/// All that is left, or the part of it that was asked for.
+fn part(
+    payment: &Payment,
+    left: i64,
+    asked: Option<Amount>,
+    wanted: &'static str,
+) -> Result<Amount, Refusal> {
+    let all = Amount::new(left).map_err(|_| wrong_state(payment, wanted))?;
+    match asked {
+        Some(asked) if asked > all => Err(Refusal::AmountTooLarge {
+            payment: payment.id,
+            left,
+            asked,
+        }),
+        asked => Ok(asked.unwrap_or(all)),
+    }
+}
+
+/// The request that a command answers, and what it names.
+pub(super) fn request_key(command: &Command) -> Option<(TenantId, &IdempotencyKey)> {
+    match command {
+        Command::Mutate(request, _) => Some((request.tenant, &request.key)),
+        Command::Resolve { .. } | Command::GiveUp { .. } => None,
+    }
+}

@@ -1,0 +1,93 @@
+//! One transaction for many commands: lock, read, decide in memory, write, commit.
+
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use sqlx::{Connection, PgConnection, PgPool};
+use tokio::time::timeout;
+
+use super::{
+    book::Book,
+    command::{Command, Reply},
+    error::{LedgerError, commit_failed},
+};
+
+/// Carries the commands out in one transaction. A refused one leaves the others alone.
+///
+/// # Errors
+/// Then all of them failed alike.
+pub(super) async fn run(
+    pool: &PgPool,
+    epoch: i64,
+    limit: Duration,
+    commands: &[Command],
+) -> Result<Vec<Reply>, LedgerError> {
+    let committing = AtomicBool::new(false);
+    let mut connection = match timeout(limit, pool.acquire()).await {
+        Ok(connection) => connection?,
+        Err(_) => {
+            return Err(LedgerError::Unavailable(
+                "no connection within the time limit".to_owned(),
+            ));
+        }
+    };
+    let attempt = timeout(limit, attempt(&mut connection, epoch, commands, &committing)).await;
+    let result = attempt.unwrap_or_else(|_| {
+        let late = format!("no answer within {limit:?}");
+        Err(if committing.load(Ordering::Relaxed) {
+            LedgerError::Unknown(late)
+        } else {
+            LedgerError::Unavailable(late)
+        })
+    });
+    if matches!(result, Err(LedgerError::Unavailable(_) | LedgerError::Unknown(_))) {
+        // What still comes on this connection belongs to nobody.
+        drop(connection.detach());
+    }
+    result
+}
+
+async fn attempt(
+    connection: &mut PgConnection,
+    epoch: i64,
+    commands: &[Command],
+    committing: &AtomicBool,
+) -> Result<Vec<Reply>, LedgerError> {
+    let mut transaction = connection.begin().await?;
+    let tenants: BTreeSet<_> = commands.iter().map(Command::tenant).collect();
+    let tenants: Vec<_> = tenants.iter().map(ToString::to_string).collect();
+    let actual = enter(&mut transaction, &tenants.join(",")).await?;
+    if actual != epoch {
+        return Err(LedgerError::WrongEpoch {
+            believed: epoch,
+            actual,
+        });
+    }
+    let mut book = Book::load(&mut transaction, commands).await?;
+    let replies = commands.iter().map(|command| book.apply(command)).collect();
+    if book.changes.is_empty() {
+        transaction.rollback().await?;
+        return Ok(replies);
+    }
+    book.store(&mut transaction, epoch).await?;
+    committing.store(true, Ordering::Relaxed);
+    transaction
+        .commit()
+        .await
+        .map_err(|error| commit_failed(&error))?;
+    Ok(replies)
+}
+
+/// Shows the transaction these tenants' rows and no others, and holds the writer epoch until it ends.
+pub(super) async fn enter(connection: &mut PgConnection, tenants: &str) -> Result<i64, LedgerError> {
+    let query = "select epoch, set_config('app.tenants', $1, true) from writer_epoch for key share";
+    let row: Option<(i64, String)> = sqlx::query_as(query)
+        .bind(tenants)
+        .fetch_optional(connection)
+        .await?;
+    row.map(|(epoch, _)| epoch)
+        .ok_or_else(|| LedgerError::Unavailable("the database has no writer epoch yet".to_owned()))
+}

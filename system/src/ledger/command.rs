@@ -1,0 +1,175 @@
+//! What the ledger can be asked to do, and what it answers.
+
+use time::OffsetDateTime;
+
+use crate::{
+    id::{AccountId, Fingerprint, IdempotencyKey, PaymentId, TenantId},
+    money::{Amount, Currency},
+};
+
+use super::{
+    payment::{Operation, OperationId, Outcome},
+    refusal::Refusal,
+};
+
+/// A mutation that a client asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Who asks.
+    pub tenant: TenantId,
+    /// The client's name for it.
+    pub key: IdempotencyKey,
+    /// What is asked for.
+    pub fingerprint: Fingerprint,
+    /// When it was asked, by the clock of the gateway.
+    pub at: OffsetDateTime,
+    /// Until when the gateway sees to what the request starts outside the ledger.
+    pub lease_until: OffsetDateTime,
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mutation {
+    /// Opens a wallet.
+    OpenAccount {
+        /// Of what.
+        currency: Currency,
+        /// How far below zero it may go, in minor units.
+        overdraft_limit: i64,
+    },
+    /// Stops an account's movements, or lets them go on.
+    SetFrozen {
+        /// Which account.
+        account: AccountId,
+        /// Whether it is to be frozen.
+        frozen: bool,
+    },
+    /// Starts a charge.
+    Charge {
+        /// Who is credited.
+        payee: AccountId,
+        /// How much.
+        amount: Amount,
+        /// Of what.
+        currency: Currency,
+        /// The vault's token of what is charged.
+        instrument: String,
+        /// Takes the amount at once, instead of holding it.
+        capture: bool,
+    },
+    /// Takes what a charge holds, or a part.
+    Capture {
+        /// Which charge.
+        payment: PaymentId,
+        /// How much; all that is left if none.
+        amount: Option<Amount>,
+    },
+    /// Gives up what a charge still holds.
+    Void {
+        /// Which charge.
+        payment: PaymentId,
+    },
+    /// Gives back what a charge took, or a part.
+    Refund {
+        /// Which charge.
+        payment: PaymentId,
+        /// How much; all that is left if none.
+        amount: Option<Amount>,
+    },
+    /// Starts a settlement.
+    Settle {
+        /// Who pays.
+        payer: AccountId,
+        /// Who is paid.
+        payee: AccountId,
+        /// How much.
+        amount: Amount,
+        /// Of what.
+        currency: Currency,
+        /// What the platform keeps of it, in minor units.
+        fee: i64,
+    },
+    /// An operator's decision about an operation in limbo.
+    Decide {
+        /// Which payment.
+        payment: PaymentId,
+        /// What the outside turned out to have done.
+        outcome: Outcome,
+    },
+}
+
+/// One thing for the ledger to do, all or nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// What a client asks for.
+    Mutate(Request, Mutation),
+    /// The outcome of an operation.
+    Resolve {
+        /// Which operation.
+        operation: OperationId,
+        /// The fence under which it was done.
+        fence: i64,
+        /// What came of it.
+        outcome: Outcome,
+        /// When it became known.
+        at: OffsetDateTime,
+        /// Until when whoever asks sees to what follows.
+        lease_until: OffsetDateTime,
+    },
+    /// An operation whose outcome cannot be found out any more.
+    GiveUp {
+        /// Which operation.
+        operation: OperationId,
+        /// The fence under which it was tried.
+        fence: i64,
+        /// Why.
+        reason: String,
+        /// When.
+        at: OffsetDateTime,
+    },
+}
+
+impl Command {
+    /// Whose books it is about.
+    pub fn tenant(&self) -> TenantId {
+        match self {
+            Self::Mutate(request, _) => request.tenant,
+            Self::Resolve { operation, .. } | Self::GiveUp { operation, .. } => operation.tenant,
+        }
+    }
+}
+
+/// The answer to a request: what every retry of it gets as well, byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// JSON.
+    pub body: String,
+}
+
+/// What came of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Done; to be answered with this.
+    Answered(Answer),
+    /// Done in an earlier attempt of the same request, and answered with this.
+    Replayed(Answer),
+    /// Intended, durably: this operation is now to be carried out.
+    Started(Operation),
+    /// An earlier attempt of the same request started this, and it is not finished.
+    InFlight(Operation),
+    /// The key was used for another request.
+    Mismatch,
+    /// A rule stands against it; nothing was written.
+    Refused(Refusal),
+    /// The outcome is booked. The answer is for the request that waits for it, the operation is what follows.
+    Resolved {
+        /// For the request that waits, if one does.
+        answer: Option<Answer>,
+        /// What is to be carried out next.
+        next: Option<Operation>,
+    },
+    /// Somebody else has taken the operation over, or it is finished; nothing was written.
+    Stale,
+}

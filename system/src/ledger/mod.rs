@@ -1,0 +1,109 @@
+//! The ledger: accounts, payments and what was booked, in PostgreSQL.
+//!
+//! Money moves in transfers. A transfer has legs, and a leg takes an amount from one account and gives it to another of the
+//! same currency and tenant: books that do not sum to zero cannot be written down. Transfers, legs and requests are never
+//! changed or removed: the service's role has no right to. Balances are projections, kept under the account's row lock in
+//! the transaction that books the leg; a freeze and a limit are checked under the same lock.
+//!
+//! What happens outside the ledger is an [`Operation`]: durable before the call, named by a key that follows from its own,
+//! settled once by whoever holds its fence. The answer to a request and the event of a change commit with the change.
+//!
+//! **Round trips.** All commands go through groups ([`Grouping`]): a transaction of 2 to 6 reads (begin, tenants and epoch,
+//! requests, payments, operations, accounts), 1 to 11 writes and the commit, whatever the number of commands. The intent of a
+//! charge alone in its group takes 8, its outcome 12.
+//!
+//! **Locks**, in this order: the writer epoch's row (key share), payments by tenant and id, accounts by tenant and id (both no
+//! key update). Requests are not locked: that a key is used once is their primary key's, and a group that meets a rival's
+//! fresh row starts over, one command at a time.
+//!
+//! **Epoch.** Every writing transaction holds the row of `writer_epoch` and compares it: once a new epoch is committed,
+//! nobody of an old one commits.
+
+mod account;
+mod apply;
+mod batch;
+mod book;
+mod command;
+mod error;
+mod load;
+mod payment;
+mod poster;
+mod read;
+mod refusal;
+mod schema;
+mod store;
+mod view;
+
+use sqlx::PgPool;
+use tokio::sync::watch;
+
+use crate::id::{AccountId, PaymentId, TenantId};
+
+pub use account::{Account, Role, Totals};
+pub use command::{Answer, Command, Mutation, Reply, Request};
+pub use error::LedgerError;
+pub use payment::{Kind, Operation, OperationId, OperationKind, Outcome, Payment, Progress, State};
+pub use poster::Grouping;
+pub use read::{PAGE_MAX, StatementEntry};
+pub use refusal::Refusal;
+pub use schema::{SchemaError, migrate};
+pub use view::{AccountView, PaymentView};
+
+/// A process's way to the ledger. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    pool: PgPool,
+    poster: poster::Poster,
+}
+
+impl Ledger {
+    /// The ledger behind a pool of connections of the role `payments_service`. Writes under the epoch that is current when
+    /// they start.
+    pub fn new(pool: PgPool, epoch: &watch::Receiver<i64>, grouping: Grouping) -> Self {
+        let poster = poster::Poster::start(&pool, epoch, grouping);
+        Self { pool, poster }
+    }
+
+    /// Carries a command out, in a group with others.
+    ///
+    /// # Errors
+    /// See [`LedgerError`]: it says what is known of the books afterwards.
+    pub async fn submit(&self, command: Command) -> Result<Reply, LedgerError> {
+        self.poster.submit(command).await
+    }
+
+    /// An account, if the tenant has it.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn account(&self, tenant: TenantId, id: AccountId) -> Result<Option<Account>, LedgerError> {
+        read::account(&self.pool, tenant, id).await
+    }
+
+    /// A payment and its operations, if the tenant has it.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn payment(
+        &self,
+        tenant: TenantId,
+        id: PaymentId,
+    ) -> Result<Option<(Payment, Vec<Operation>)>, LedgerError> {
+        read::payment(&self.pool, tenant, id).await
+    }
+
+    /// A page of an account's statement: at most `count` entries (up to [`PAGE_MAX`]) with a smaller place than `before`, the
+    /// latest first.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn statement(
+        &self,
+        tenant: TenantId,
+        id: AccountId,
+        before: i64,
+        count: i64,
+    ) -> Result<Vec<StatementEntry>, LedgerError> {
+        read::statement(&self.pool, tenant, id, before, count).await
+    }
+}

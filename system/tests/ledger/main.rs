@@ -1,0 +1,8 @@
+//! The ledger on a real PostgreSQL: what clients, operators and auditors rely on.
+
+mod books;
+mod charges;
+mod groups;
+mod model;
+mod settlements;
+mod walls;
