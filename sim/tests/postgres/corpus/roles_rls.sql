@@ -46,6 +46,8 @@ select amount from ledger;
 select * from ledger;
 update ledger set amount = 1 where id = 1;
 update ledger set id = 1 where id = 1;
+select id from ledger where id = 1 for update;
+select id from ledger where id = 1 for key share;
 reset role;
 grant all on ledger to app;
 revoke update, delete, truncate on ledger from app;

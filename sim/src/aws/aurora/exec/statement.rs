@@ -343,7 +343,9 @@ fn check_rights(session: &mut Session, needed: &[Needed]) -> Result<()> {
             continue;
         }
         let by_column = if need.columns.is_empty() {
-            need.rights == Privilege::SELECT && acl.allows_any_column(&roles, need.rights)
+            // Reading no column, or only locking rows: the right to any one column is enough.
+            [Privilege::SELECT, Privilege::UPDATE].contains(&need.rights)
+                && acl.allows_any_column(&roles, need.rights)
         } else {
             need.columns
                 .iter()
