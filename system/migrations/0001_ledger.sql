@@ -7,6 +7,14 @@ create table tenant (
     created_at  timestamptz not null default now()
 );
 
+-- Who may speak for a tenant. The key itself is known to its holder alone.
+create table api_key (
+    key_hash    bytea primary key,
+    tenant_id   uuid not null references tenant,
+    operator    bool not null default false,
+    expires_at  timestamptz not null
+);
+
 -- One row. A writer names the epoch that it believes in, in every transaction, and holds the row while it commits:
 -- raising the epoch therefore waits for the writers of the old one, and none of them commits afterwards.
 create table writer_epoch (
@@ -88,6 +96,8 @@ create table operation (
 create index operation_due on operation (lease_until) where state = 'pending';
 -- One thing at a time is done with a payment.
 create unique index operation_alone on operation (tenant_id, payment_id) where state in ('pending', 'limbo');
+-- What a webhook names.
+create index operation_named on operation (payment_id) where state = 'pending';
 create index operation_limbo on operation (tenant_id, created_at) where state = 'limbo';
 
 create table transfer (
@@ -147,6 +157,9 @@ create table outbox (
     seq           int4 not null check (seq > 0),
     event_type    text not null,
     body          text not null,
+    -- Who made the change: the steps of a payment can be told apart by them.
+    region        text not null,
+    epoch         int8 not null,
     state         text not null default 'pending' check (state in ('pending', 'published', 'parked')),
     attempts      int4 not null default 0,
     created_at    timestamptz not null,
@@ -157,7 +170,7 @@ create table outbox (
 create index outbox_due on outbox (created_at, payment_id, seq) where state = 'pending';
 
 -- The gateways' role. It reads and adds; it changes projections and the state of work, never a fact.
-grant select on tenant, writer_epoch, account, payment, operation, transfer, leg, request, outbox to payments_service;
+grant select on tenant, api_key, writer_epoch, account, payment, operation, transfer, leg, request, outbox to payments_service;
 -- To hold the epoch's row, a privilege to change it is needed; `for key share` is all that is done with it.
 grant update (since) on writer_epoch to payments_service;
 grant insert on account, payment, operation, transfer, leg, request, outbox to payments_service;

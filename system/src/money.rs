@@ -3,6 +3,7 @@
 use std::{fmt, num::NonZeroI64, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 
 /// Currencies that the system keeps books in, with the exponent of their minor unit (ISO 4217, list one).
 const CURRENCIES: [(&str, u8); 24] = [
@@ -96,8 +97,9 @@ pub struct Amount(NonZeroI64);
 pub struct InvalidAmount(i64);
 
 impl Amount {
-    /// The largest amount of one movement, in minor units: a thousandth of what an account's totals can hold.
-    pub const MAX: Self = Self(NonZeroI64::new(i64::MAX / 1024).expect("not zero"));
+    /// The largest amount of one movement, in minor units: what a JSON number holds exactly, and a thousandth of what an
+    /// account's totals can hold.
+    pub const MAX: Self = Self(NonZeroI64::new((1 << 53) - 1).expect("not zero"));
 
     /// An amount of so many minor units.
     ///
@@ -133,6 +135,28 @@ impl From<Amount> for i64 {
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl utoipa::ToSchema for Currency {}
+
+impl utoipa::PartialSchema for Currency {
+    fn schema() -> RefOr<Schema> {
+        let codes = CURRENCIES.map(|(code, _)| code);
+        let schema = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(codes));
+        schema.description(Some("ISO 4217 code")).into()
+    }
+}
+
+impl utoipa::ToSchema for Amount {}
+
+impl utoipa::PartialSchema for Amount {
+    fn schema() -> RefOr<Schema> {
+        let schema = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
+        let schema = schema.maximum(Some(Self::MAX.get() as f64));
+        schema.description(Some("Minor units of the currency")).into()
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
 use super::refusal::Refusal;
 
 /// What an account is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// A buyer's or a merchant's: money that the tenant owes to somebody.

@@ -6,13 +6,14 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
 
 use super::{
     book::Book,
     command::{Command, Reply},
     error::{LedgerError, commit_failed},
+    poster::Writer,
 };
 
 /// Carries the commands out in one transaction. A refused one leaves the others alone.
@@ -20,13 +21,12 @@ use super::{
 /// # Errors
 /// Then all of them failed alike.
 pub(super) async fn run(
-    pool: &PgPool,
-    epoch: i64,
+    writer: &Writer,
     limit: Duration,
     commands: &[Command],
 ) -> Result<Vec<Reply>, LedgerError> {
     let committing = AtomicBool::new(false);
-    let mut connection = match timeout(limit, pool.acquire()).await {
+    let mut connection = match timeout(limit, writer.pool.acquire()).await {
         Ok(connection) => connection?,
         Err(_) => {
             return Err(LedgerError::Unavailable(
@@ -34,7 +34,7 @@ pub(super) async fn run(
             ));
         }
     };
-    let attempt = timeout(limit, attempt(&mut connection, epoch, commands, &committing)).await;
+    let attempt = timeout(limit, attempt(&mut connection, writer, commands, &committing)).await;
     let result = attempt.unwrap_or_else(|_| {
         let late = format!("no answer within {limit:?}");
         Err(if committing.load(Ordering::Relaxed) {
@@ -52,10 +52,11 @@ pub(super) async fn run(
 
 async fn attempt(
     connection: &mut PgConnection,
-    epoch: i64,
+    writer: &Writer,
     commands: &[Command],
     committing: &AtomicBool,
 ) -> Result<Vec<Reply>, LedgerError> {
+    let epoch = *writer.epoch.borrow();
     let mut transaction = connection.begin().await?;
     let tenants: BTreeSet<_> = commands.iter().map(Command::tenant).collect();
     let tenants: Vec<_> = tenants.iter().map(ToString::to_string).collect();
@@ -72,7 +73,7 @@ async fn attempt(
         transaction.rollback().await?;
         return Ok(replies);
     }
-    book.store(&mut transaction, epoch).await?;
+    book.store(&mut transaction, writer, epoch).await?;
     committing.store(true, Ordering::Relaxed);
     transaction
         .commit()

@@ -33,6 +33,7 @@ mod refusal;
 mod schema;
 mod store;
 mod view;
+mod work;
 
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -44,24 +45,31 @@ pub use command::{Answer, Command, Mutation, Reply, Request};
 pub use error::LedgerError;
 pub use payment::{Kind, Operation, OperationId, OperationKind, Outcome, Payment, Progress, State};
 pub use poster::Grouping;
-pub use read::{PAGE_MAX, StatementEntry};
+pub use read::{Caller, PAGE_MAX, StatementEntry, TraceStep};
 pub use refusal::Refusal;
 pub use schema::{SchemaError, migrate};
 pub use view::{AccountView, PaymentView};
+pub use work::{due_operations, hasten, put_off};
 
 /// A process's way to the ledger. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     pool: PgPool,
+    epoch: watch::Receiver<i64>,
     poster: poster::Poster,
 }
 
 impl Ledger {
-    /// The ledger behind a pool of connections of the role `payments_service`. Writes under the epoch that is current when
-    /// they start.
-    pub fn new(pool: PgPool, epoch: &watch::Receiver<i64>, grouping: Grouping) -> Self {
-        let poster = poster::Poster::start(&pool, epoch, grouping);
-        Self { pool, poster }
+    /// The ledger behind a pool of connections of the role `payments_service`, for a process in `region`. Each group is
+    /// written under the epoch that is current when it starts.
+    pub fn new(pool: PgPool, region: &str, epoch: watch::Receiver<i64>, grouping: Grouping) -> Self {
+        let writer = poster::Writer {
+            pool: pool.clone(),
+            region: region.into(),
+            epoch: epoch.clone(),
+        };
+        let poster = poster::Poster::start(&writer, grouping);
+        Self { pool, epoch, poster }
     }
 
     /// Carries a command out, in a group with others.
@@ -70,6 +78,15 @@ impl Ledger {
     /// See [`LedgerError`]: it says what is known of the books afterwards.
     pub async fn submit(&self, command: Command) -> Result<Reply, LedgerError> {
         self.poster.submit(command).await
+    }
+
+    /// Whether the database answers, and with this process's epoch.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), LedgerError> {
+        let believed = *self.epoch.borrow();
+        read::ping(&self.pool, believed).await
     }
 
     /// An account, if the tenant has it.
@@ -90,6 +107,34 @@ impl Ledger {
         id: PaymentId,
     ) -> Result<Option<(Payment, Vec<Operation>)>, LedgerError> {
         read::payment(&self.pool, tenant, id).await
+    }
+
+    /// A payment's steps, if the tenant has it: empty otherwise.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn trace(&self, tenant: TenantId, id: PaymentId) -> Result<Vec<TraceStep>, LedgerError> {
+        read::trace(&self.pool, tenant, id).await
+    }
+
+    /// A page of the tenant's operations in limbo, the oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn limbo(&self, tenant: TenantId, count: i64) -> Result<Vec<Operation>, LedgerError> {
+        read::limbo(&self.pool, tenant, count).await
+    }
+
+    /// Whose API key hashes to this, if it is known and has not expired at `now`.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn caller(
+        &self,
+        key_hash: &[u8],
+        now: time::OffsetDateTime,
+    ) -> Result<Option<Caller>, LedgerError> {
+        read::caller(&self.pool, key_hash, now).await
     }
 
     /// A page of an account's statement: at most `count` entries (up to [`PAGE_MAX`]) with a smaller place than `before`, the

@@ -38,6 +38,16 @@ impl Default for Grouping {
     }
 }
 
+/// Who writes.
+#[derive(Clone, Debug)]
+pub(super) struct Writer {
+    pub pool: PgPool,
+    /// The Region of this process.
+    pub region: Arc<str>,
+    /// The writer epoch that it believes in.
+    pub epoch: watch::Receiver<i64>,
+}
+
 struct Posting {
     command: Command,
     reply: oneshot::Sender<Result<Reply, LedgerError>>,
@@ -51,10 +61,10 @@ pub(super) struct Poster {
 
 impl Poster {
     /// Starts the lanes. They end when the last handle is gone.
-    pub(super) fn start(pool: &PgPool, epoch: &watch::Receiver<i64>, grouping: Grouping) -> Self {
+    pub(super) fn start(writer: &Writer, grouping: Grouping) -> Self {
         let lanes = (0..grouping.lanes.max(1)).map(|_| {
             let (sender, receiver) = mpsc::channel(grouping.waiting_max.max(1));
-            tokio::spawn(lane(pool.clone(), epoch.clone(), grouping, receiver));
+            tokio::spawn(lane(writer.clone(), grouping, receiver));
             sender
         });
         Self {
@@ -82,22 +92,16 @@ impl Poster {
     }
 }
 
-async fn lane(
-    pool: PgPool,
-    epoch: watch::Receiver<i64>,
-    grouping: Grouping,
-    mut arrivals: mpsc::Receiver<Posting>,
-) {
+async fn lane(writer: Writer, grouping: Grouping, mut arrivals: mpsc::Receiver<Posting>) {
     let mut group = Vec::new();
     while arrivals.recv_many(&mut group, grouping.commands_max.max(1)).await > 0 {
         let (commands, replies): (Vec<_>, Vec<_>) = group
             .drain(..)
             .map(|posting| (posting.command, posting.reply))
             .unzip();
-        let epoch = *epoch.borrow();
         for (reply, result) in replies
             .into_iter()
-            .zip(post(&pool, epoch, grouping.limit, &commands).await)
+            .zip(post(&writer, grouping.limit, &commands).await)
         {
             // Nobody waits any more: the command is done all the same.
             let _ = reply.send(result);
@@ -106,13 +110,8 @@ async fn lane(
 }
 
 /// Posts a group. If the database refuses it, a row came in between or one command is at fault: each is tried alone.
-async fn post(
-    pool: &PgPool,
-    epoch: i64,
-    limit: Duration,
-    commands: &[Command],
-) -> Vec<Result<Reply, LedgerError>> {
-    match batch::run(pool, epoch, limit, commands).await {
+async fn post(writer: &Writer, limit: Duration, commands: &[Command]) -> Vec<Result<Reply, LedgerError>> {
+    match batch::run(writer, limit, commands).await {
         Ok(replies) => replies.into_iter().map(Ok).collect(),
         Err(LedgerError::Rejected(reason)) => {
             tracing::warn!(
@@ -122,7 +121,7 @@ async fn post(
             );
             let mut results = Vec::with_capacity(commands.len());
             for command in commands {
-                let alone = batch::run(pool, epoch, limit, std::slice::from_ref(command)).await;
+                let alone = batch::run(writer, limit, std::slice::from_ref(command)).await;
                 results.push(alone.and_then(|mut replies| {
                     replies.pop().ok_or_else(|| LedgerError::Rejected(reason.clone()))
                 }));

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// An entry of an account's statement.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct StatementEntry {
     /// Its place: 1, 2, 3 and so on, without gaps.
     pub version: i64,
@@ -34,6 +34,7 @@ pub struct StatementEntry {
     pub counterpart: AccountId,
     /// When it was booked.
     #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub posted_at: time::OffsetDateTime,
 }
 
@@ -125,4 +126,115 @@ pub(super) async fn statement(
             })
         })
         .collect()
+}
+
+/// A step of a payment.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+pub struct TraceStep {
+    /// The version of the payment that the step made.
+    pub version: i32,
+    /// What happened.
+    pub event: String,
+    /// Which Region's process did it.
+    pub region: String,
+    /// Under which writer epoch.
+    pub epoch: i64,
+    /// When, by the clock of that process.
+    #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub at: time::OffsetDateTime,
+    /// Whether the event has been published.
+    pub published: bool,
+}
+
+pub(super) async fn trace(
+    pool: &PgPool,
+    tenant: TenantId,
+    id: PaymentId,
+) -> Result<Vec<TraceStep>, LedgerError> {
+    let mut transaction = pool.begin().await?;
+    enter(&mut transaction, &tenant.to_string()).await?;
+    let rows = sqlx::query(
+        "select seq, event_type, region, epoch, created_at, state from outbox \
+         where tenant_id = $1 and payment_id = $2 order by seq",
+    )
+    .bind(tenant.0)
+    .bind(id.0)
+    .fetch_all(&mut *transaction)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(TraceStep {
+                version: row.try_get("seq")?,
+                event: row.try_get("event_type")?,
+                region: row.try_get("region")?,
+                epoch: row.try_get("epoch")?,
+                at: row.try_get("created_at")?,
+                published: row.try_get::<String, _>("state")? == "published",
+            })
+        })
+        .collect()
+}
+
+pub(super) async fn limbo(
+    pool: &PgPool,
+    tenant: TenantId,
+    count: i64,
+) -> Result<Vec<Operation>, LedgerError> {
+    let mut transaction = pool.begin().await?;
+    enter(&mut transaction, &tenant.to_string()).await?;
+    let rows = sqlx::query(
+        "select * from operation where tenant_id = $1 and state = 'limbo' order by created_at, payment_id limit $2",
+    )
+    .bind(tenant.0)
+    .bind(count.clamp(1, PAGE_MAX))
+    .fetch_all(&mut *transaction)
+    .await?;
+    rows.iter().map(load::operation).collect()
+}
+
+/// Whom an API key speaks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Whether it may decide about operations in limbo.
+    pub operator: bool,
+    /// Until when the key is good.
+    pub expires_at: time::OffsetDateTime,
+}
+
+pub(super) async fn caller(
+    pool: &PgPool,
+    key_hash: &[u8],
+    now: time::OffsetDateTime,
+) -> Result<Option<Caller>, LedgerError> {
+    let row = sqlx::query(
+        "select tenant_id, operator, expires_at from api_key where key_hash = $1 and expires_at > $2",
+    )
+    .bind(key_hash)
+    .bind(now)
+    .fetch_optional(pool)
+    .await?;
+    let read = |row: sqlx::postgres::PgRow| {
+        Ok(Caller {
+            tenant: TenantId(row.try_get("tenant_id")?),
+            operator: row.try_get("operator")?,
+            expires_at: row.try_get("expires_at")?,
+        })
+    };
+    row.map(read).transpose()
+}
+
+pub(super) async fn ping(pool: &PgPool, believed: i64) -> Result<(), LedgerError> {
+    let actual: Option<i64> = sqlx::query_scalar("select epoch from writer_epoch")
+        .fetch_optional(pool)
+        .await?;
+    match actual {
+        Some(actual) if actual == believed => Ok(()),
+        actual => Err(LedgerError::WrongEpoch {
+            believed,
+            actual: actual.unwrap_or_default(),
+        }),
+    }
 }

@@ -9,6 +9,7 @@ use super::{
     book::{Book, Change},
     command::Answer,
     error::LedgerError,
+    poster::Writer,
 };
 
 /// The rows of a table to which something of one kind is to be done.
@@ -31,7 +32,12 @@ fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
 
 impl Book {
     /// Writes all changes. Rows that others refer to come first.
-    pub(super) async fn store(&self, connection: &mut PgConnection, epoch: i64) -> Result<(), LedgerError> {
+    pub(super) async fn store(
+        &self,
+        connection: &mut PgConnection,
+        writer: &Writer,
+        epoch: i64,
+    ) -> Result<(), LedgerError> {
         self.insert_accounts(connection).await?;
         self.insert_payments(connection).await?;
         self.update_payments(connection).await?;
@@ -40,7 +46,7 @@ impl Book {
         self.insert_transfers(connection, epoch).await?;
         self.insert_legs(connection).await?;
         self.update_accounts(connection).await?;
-        self.insert_events(connection).await
+        self.insert_events(connection, writer, epoch).await
     }
 
     async fn insert_accounts(&self, connection: &mut PgConnection) -> Result<(), LedgerError> {
@@ -311,14 +317,21 @@ impl Book {
         Ok(())
     }
 
-    async fn insert_events(&self, connection: &mut PgConnection) -> Result<(), LedgerError> {
+    async fn insert_events(
+        &self,
+        connection: &mut PgConnection,
+        writer: &Writer,
+        epoch: i64,
+    ) -> Result<(), LedgerError> {
         let rows = &self.changes.events;
         if rows.is_empty() {
             return Ok(());
         }
         sqlx::query(
-            "insert into outbox (tenant_id, payment_id, seq, event_type, body, created_at) \
-             select * from unnest($1::uuid[], $2::uuid[], $3::int4[], $4::text[], $5::text[], $6::timestamptz[])",
+            "insert into outbox (tenant_id, payment_id, seq, event_type, body, region, epoch, created_at) \
+             select c.tenant_id, c.payment_id, c.seq, c.event_type, c.body, $7, $8, c.created_at \
+             from unnest($1::uuid[], $2::uuid[], $3::int4[], $4::text[], $5::text[], $6::timestamptz[]) \
+                  as c (tenant_id, payment_id, seq, event_type, body, created_at)",
         )
         .bind(column(rows, |row| row.tenant.0))
         .bind(column(rows, |row| row.payment.0))
@@ -326,6 +339,8 @@ impl Book {
         .bind(column(rows, |row| row.kind.as_str()))
         .bind(column(rows, |row| row.body.as_str()))
         .bind(column(rows, |row| row.at))
+        .bind(&*writer.region)
+        .bind(epoch)
         .execute(connection)
         .await?;
         Ok(())

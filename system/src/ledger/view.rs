@@ -14,7 +14,7 @@ use super::{
 };
 
 /// An account as a client sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct AccountView {
     /// Its id.
     pub account_id: AccountId,
@@ -40,6 +40,7 @@ pub struct AccountView {
     pub version: i64,
     /// When it was opened.
     #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub opened_at: OffsetDateTime,
 }
 
@@ -63,7 +64,7 @@ impl From<&Account> for AccountView {
 }
 
 /// A payment as a client sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct PaymentView {
     /// Its id.
     pub payment_id: PaymentId,
@@ -94,9 +95,11 @@ pub struct PaymentView {
     pub version: i64,
     /// When it was asked for.
     #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: OffsetDateTime,
     /// When it last changed.
     #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub updated_at: OffsetDateTime,
 }
 

@@ -75,7 +75,7 @@ impl Books {
         let tenant = TenantId(Uuid::new_v4());
         add_tenant(&mut connection, tenant).await;
         let (epoch, epochs) = watch::channel(1);
-        let ledger = Ledger::new(pool(&superuser), &epochs, grouping);
+        let ledger = Ledger::new(pool(&superuser), "us-east-1", epochs, grouping);
         Self {
             ledger,
             tenant,
@@ -89,7 +89,8 @@ impl Books {
     pub(crate) fn second_process(&self) -> Ledger {
         Ledger::new(
             pool(&self.superuser),
-            &self.epoch.subscribe(),
+            "us-east-1",
+            self.epoch.subscribe(),
             Grouping::default(),
         )
     }

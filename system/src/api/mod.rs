@@ -1,0 +1,160 @@
+//! The HTTP API. `GET /openapi.json` describes it; problems are RFC 9457.
+
+mod accounts;
+mod callers;
+mod extract;
+mod payments;
+mod problem;
+mod service;
+mod webhooks;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use sqlx::PgPool;
+use utoipa::OpenApi;
+
+use crate::{ledger::Answer, metrics::Metrics, service::Service};
+
+pub use problem::Problem;
+
+/// What the API is served from.
+#[derive(Debug)]
+pub struct Api {
+    service: Service,
+    /// Of the role `payments_worker`: webhooks hasten work.
+    work: PgPool,
+    webhook_secret: Vec<u8>,
+    metrics: Metrics,
+    callers: callers::Callers,
+}
+
+impl Api {
+    /// An API in front of a service. Webhooks are signed with `webhook_secret`.
+    pub fn new(service: Service, work: PgPool, webhook_secret: impl Into<Vec<u8>>, metrics: Metrics) -> Self {
+        Self {
+            service,
+            work,
+            webhook_secret: webhook_secret.into(),
+            metrics,
+            callers: callers::Callers::default(),
+        }
+    }
+
+    /// Its routes.
+    pub fn router(self) -> Router {
+        let api = Arc::new(self);
+        Router::new()
+            .route("/v1/accounts", post(accounts::open))
+            .route("/v1/accounts/{account_id}", get(accounts::show))
+            .route("/v1/accounts/{account_id}/statement", get(accounts::statement))
+            .route("/v1/accounts/{account_id}/freeze", post(accounts::freeze))
+            .route("/v1/accounts/{account_id}/unfreeze", post(accounts::unfreeze))
+            .route("/v1/charges", post(payments::charge))
+            .route("/v1/charges/{payment_id}/capture", post(payments::capture))
+            .route("/v1/charges/{payment_id}/void", post(payments::void))
+            .route("/v1/charges/{payment_id}/refund", post(payments::refund))
+            .route("/v1/settlements", post(payments::settle))
+            .route("/v1/payments/{payment_id}", get(payments::show))
+            .route("/v1/payments/{payment_id}/trace", get(payments::trace))
+            .route("/v1/limbo", get(payments::limbo))
+            .route("/v1/limbo/{payment_id}/decision", post(payments::decide))
+            .route("/v1/webhooks/psp", post(webhooks::psp))
+            .route("/healthz", get(service::healthz))
+            .route("/readyz", get(service::readyz))
+            .route("/metrics", get(service::metrics))
+            .route("/openapi.json", get(service::openapi))
+            .fallback(async || Problem::not_found("there is no such path"))
+            .method_not_allowed_fallback(async || {
+                let status = StatusCode::METHOD_NOT_ALLOWED;
+                Problem::new(
+                    status,
+                    "/problems/method-not-allowed",
+                    "Method not allowed",
+                    "see /openapi.json",
+                )
+            })
+            .layer(axum::middleware::from_fn_with_state(
+                api.clone(),
+                service::observe,
+            ))
+            .with_state(api)
+    }
+}
+
+/// The API's description.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Payments",
+        description = "Charges and marketplace settlements. Every mutation needs an Idempotency-Key: the same key and request \
+                       give the first answer again, byte for byte."
+    ),
+    paths(
+        accounts::open,
+        accounts::show,
+        accounts::statement,
+        accounts::freeze,
+        accounts::unfreeze,
+        payments::charge,
+        payments::capture,
+        payments::void,
+        payments::refund,
+        payments::settle,
+        payments::show,
+        payments::trace,
+        payments::limbo,
+        payments::decide,
+        webhooks::psp,
+        service::healthz,
+        service::readyz,
+        service::metrics,
+    ),
+    modifiers(&ApiKey)
+)]
+struct Description;
+
+struct ApiKey;
+
+impl utoipa::Modify for ApiKey {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        let components = description.components.get_or_insert_default();
+        components.add_security_scheme("api_key", scheme);
+    }
+}
+
+/// The description as it is served and checked in.
+pub fn openapi() -> String {
+    let mut text = Description::openapi()
+        .to_pretty_json()
+        .expect("a description is plain data");
+    text.push('\n');
+    text
+}
+
+/// An answer as the client gets it, the first time and every time after.
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let problem = self.status >= 400;
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let media = if problem {
+            problem::JSON
+        } else {
+            "application/json"
+        };
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+        response
+    }
+}

@@ -1,0 +1,242 @@
+//! What others do for us over HTTP: the payment service provider (PSP) moves money, the KYC provider verifies payees.
+//!
+//! Both are spoken to alike. `POST /v1/operations` with an `Idempotency-Key` asks for an operation and answers with its
+//! status; `GET /v1/operations/{key}` tells what became of it. The key follows from the operation, so that every attempt, in
+//! every process, is the same one to them, for as long as they remember keys.
+//!
+//! An outcome is known only if they said it. Time-outs, resets and 5xx leave it unknown, and it is then asked for, never
+//! assumed: not as done, and not as not done.
+
+mod breaker;
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::{
+    backoff::full_jitter,
+    ledger::{Operation, OperationKind, Outcome, Payment},
+};
+
+pub use breaker::{Breaker, BreakerConfig, Open};
+
+/// How a dependency is used.
+#[derive(Clone, Debug)]
+pub struct DependencyConfig {
+    /// What it is called in logs and metrics.
+    pub name: &'static str,
+    /// Where it is, as in `http://10.0.0.9:8080`.
+    pub url: String,
+    /// How long one call may take.
+    pub timeout: Duration,
+    /// How long it remembers keys. Past that, less `key_margin`, nothing is asked for under an old key again.
+    pub key_window: Duration,
+    /// For clocks that disagree, ours with theirs and ours with each other.
+    pub key_margin: Duration,
+}
+
+impl DependencyConfig {
+    /// A dependency with the usual limits.
+    pub fn new(name: &'static str, url: impl Into<String>) -> Self {
+        Self {
+            name,
+            url: url.into(),
+            timeout: Duration::from_secs(3),
+            key_window: Duration::from_hours(24),
+            key_margin: Duration::from_hours(2),
+        }
+    }
+}
+
+/// Why no outcome is known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unknown {
+    /// It may have been done, it may be done yet. To be asked again.
+    #[error("{dependency} has not said what became of {key}: {reason}")]
+    NotSaid {
+        /// Which dependency.
+        dependency: &'static str,
+        /// The operation's key.
+        key: String,
+        /// What was heard instead.
+        reason: String,
+    },
+    /// It has forgotten the key, if it ever knew it: asking again could do the thing twice.
+    #[error("{dependency} may have forgotten {key}: it can neither be asked for nor done again")]
+    Forgotten {
+        /// Which dependency.
+        dependency: &'static str,
+        /// The operation's key.
+        key: String,
+    },
+}
+
+/// A dependency.
+#[derive(Clone, Debug)]
+pub struct Dependency {
+    http: reqwest::Client,
+    config: DependencyConfig,
+}
+
+/// What is asked for.
+#[derive(Serialize)]
+struct Ask<'a> {
+    kind: OperationKind,
+    amount: i64,
+    currency: &'a str,
+    /// Groups the operations of one payment.
+    payment: String,
+    /// The vault's token of what is charged; empty when nothing is.
+    instrument: &'a str,
+    /// Who is paid or verified.
+    account: String,
+}
+
+/// What it says.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+enum Said {
+    Succeeded { reference: String },
+    Declined { reason: String },
+    Processing,
+}
+
+impl Said {
+    fn outcome(self) -> Option<Outcome> {
+        match self {
+            Self::Succeeded { reference } => Some(Outcome::Succeeded { reference }),
+            Self::Declined { reason } => Some(Outcome::Declined { reason }),
+            Self::Processing => None,
+        }
+    }
+}
+
+/// What came of one call.
+enum Heard {
+    Outcome(Outcome),
+    /// It does not know the key.
+    NoSuchKey,
+    Nothing(String),
+}
+
+impl Dependency {
+    /// A dependency behind a client of HTTP.
+    pub fn new(http: reqwest::Client, config: DependencyConfig) -> Self {
+        Self { http, config }
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &'static str {
+        self.config.name
+    }
+
+    /// Carries an operation out, or finds out what became of an earlier attempt, within `limit`.
+    ///
+    /// # Errors
+    /// When the outcome stays unknown.
+    pub async fn carry_out(
+        &self,
+        payment: &Payment,
+        operation: &Operation,
+        limit: Duration,
+    ) -> Result<Outcome, Unknown> {
+        let started = tokio::time::Instant::now();
+        // Somebody has tried before: it may be done. And a late reissue could be a second one.
+        let mut ask_first = operation.fence > 1;
+        let mut reason = String::new();
+        for attempt in 0.. {
+            if attempt > 0 {
+                let pause = full_jitter(Duration::from_millis(50), Duration::from_secs(2), attempt);
+                if started.elapsed() + pause >= limit {
+                    break;
+                }
+                tokio::time::sleep(pause).await;
+            }
+            let left = limit.saturating_sub(started.elapsed());
+            let heard = if ask_first {
+                self.inquire(operation, left).await
+            } else {
+                self.request(payment, operation, left).await
+            };
+            match heard {
+                Heard::Outcome(outcome) => return Ok(outcome),
+                Heard::NoSuchKey if self.remembers(operation) => ask_first = false,
+                Heard::NoSuchKey => {
+                    return Err(Unknown::Forgotten {
+                        dependency: self.config.name,
+                        key: operation.id.key(),
+                    });
+                }
+                Heard::Nothing(what) => {
+                    reason = what;
+                    ask_first = true;
+                }
+            }
+        }
+        Err(Unknown::NotSaid {
+            dependency: self.config.name,
+            key: operation.id.key(),
+            reason,
+        })
+    }
+
+    /// Whether the dependency surely still knows the key of an operation that it was asked for when that was intended.
+    fn remembers(&self, operation: &Operation) -> bool {
+        let age = OffsetDateTime::now_utc() - operation.created_at;
+        age < self.config.key_window.saturating_sub(self.config.key_margin)
+    }
+
+    async fn request(&self, payment: &Payment, operation: &Operation, limit: Duration) -> Heard {
+        if !self.remembers(operation) {
+            return Heard::NoSuchKey;
+        }
+        let ask = Ask {
+            kind: operation.id.kind,
+            amount: operation.amount.get(),
+            currency: payment.currency.code(),
+            payment: payment.id.to_string(),
+            instrument: &payment.instrument,
+            account: payment.payee.to_string(),
+        };
+        let call = self
+            .http
+            .post(format!("{}/v1/operations", self.config.url))
+            .header("idempotency-key", operation.id.key())
+            .json(&ask);
+        hear(call.timeout(limit.min(self.config.timeout)).send().await).await
+    }
+
+    async fn inquire(&self, operation: &Operation, limit: Duration) -> Heard {
+        let call = self.http.get(format!(
+            "{}/v1/operations/{}",
+            self.config.url,
+            operation.id.key()
+        ));
+        hear(call.timeout(limit.min(self.config.timeout)).send().await).await
+    }
+}
+
+async fn hear(answer: reqwest::Result<reqwest::Response>) -> Heard {
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => return Heard::Nothing(chain(&error)),
+    };
+    match answer.status() {
+        StatusCode::OK => match answer.json::<Said>().await {
+            Ok(said) => said
+                .outcome()
+                .map_or_else(|| Heard::Nothing("still processing".to_owned()), Heard::Outcome),
+            Err(error) => Heard::Nothing(chain(&error)),
+        },
+        StatusCode::NOT_FOUND => Heard::NoSuchKey,
+        status => Heard::Nothing(status.to_string()),
+    }
+}
+
+/// An error with its causes: reqwest's own text stops at the first.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -1,0 +1,356 @@
+//! The idempotency gate: of all processes that hear a request, at any gateway, one goes on with it.
+//!
+//! An item of a DynamoDB table for each key, in a fixed number of shards a tenant. Whoever puts the item owns the request
+//! until the lease ends; the answer is put there before the client is told, so that it outlives the Region (the table is
+//! replicated synchronously to a second one: a global table with multi-Region strong consistency). All of it is a cache: the
+//! ledger keeps every request and its answer for good, and whoever gets past the gate asks the ledger first.
+//!
+//! | state of the item | a request finds | and |
+//! |---|---|---|
+//! | none, or expired | nothing | claims it |
+//! | claimed, lease running | a rival | is told when to come back |
+//! | claimed, lease over | a holder that died | takes the claim over; the ledger says how far it came |
+//! | complete | the answer | gives it again |
+//!
+//! A claim carries its owner's nonce. The SDK may retry a put that was applied and lost its answer: the condition then fails on
+//! the caller's own item, and the nonce says so. Expiry is compared in conditions: DynamoDB deletes expired items late.
+
+use std::{collections::HashMap, time::Duration};
+
+use aws_sdk_dynamodb::{
+    Client,
+    error::{DisplayErrorContext, SdkError},
+    operation::put_item::PutItemError,
+    types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
+};
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    id::{Fingerprint, IdempotencyKey, TenantId},
+    ledger::Answer,
+};
+
+/// Partitions of a tenant's keys. It never changes: a key that moved could be claimed twice.
+const SHARDS: u8 = 16;
+
+/// How the gate behaves.
+#[derive(Clone, Debug)]
+pub struct GateConfig {
+    /// The table: string partition key `pk`, string sort key `sk`, TTL attribute `expires_at`.
+    pub table: String,
+    /// How long a claim keeps others out.
+    pub lease: Duration,
+    /// How long an answer is kept at the gate.
+    pub retention: Duration,
+}
+
+impl Default for GateConfig {
+    fn default() -> Self {
+        Self {
+            table: "payments-idempotency".to_owned(),
+            lease: Duration::from_secs(15),
+            retention: Duration::from_hours(48),
+        }
+    }
+}
+
+/// The gate cannot be asked. No money has moved on behalf of the request.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the idempotency gate cannot be asked: {0}")]
+pub struct GateUnavailable(String);
+
+/// What a request finds at the gate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It goes on, and answers for the key until the lease ends.
+    Mine(Ticket),
+    /// It was answered before.
+    Complete(Answer),
+    /// An earlier attempt is under way.
+    InFlight {
+        /// When its lease ends, at the latest.
+        retry_after: Duration,
+    },
+    /// The key belongs to another request.
+    Mismatch,
+}
+
+/// The right to go on with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    tenant: TenantId,
+    key: IdempotencyKey,
+    fingerprint: Fingerprint,
+    owner: String,
+    /// Until when.
+    pub lease_until: OffsetDateTime,
+}
+
+/// A gateway's way to the gate.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    client: Client,
+    config: GateConfig,
+}
+
+impl Gate {
+    /// The gate behind a client.
+    pub fn new(client: Client, config: GateConfig) -> Self {
+        Self { client, config }
+    }
+
+    /// Asks to go on with a request.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer. A claim that was made all the same ends with its lease.
+    pub async fn claim(
+        &self,
+        tenant: TenantId,
+        key: &IdempotencyKey,
+        fingerprint: Fingerprint,
+        now: OffsetDateTime,
+    ) -> Result<Claim, GateUnavailable> {
+        let ticket = Ticket {
+            tenant,
+            key: key.clone(),
+            fingerprint,
+            owner: Uuid::new_v4().simple().to_string(),
+            lease_until: now + self.config.lease,
+        };
+        let item = Item {
+            ticket: &ticket,
+            answer: None,
+            expires_at: now + self.config.retention,
+        };
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.config.table)
+            .set_item(Some(item.attributes()))
+            .condition_expression(
+                "attribute_not_exists(pk) OR expires_at < :now_s OR (attribute_not_exists(answer_status) AND lease_until < :now_ms \
+                 AND fingerprint = :fingerprint)",
+            )
+            .expression_attribute_values(":now_s", number(now.unix_timestamp()))
+            .expression_attribute_values(":now_ms", number(milliseconds(now)))
+            .expression_attribute_values(":fingerprint", hex(&fingerprint.0))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match put {
+            Ok(_) => Ok(Claim::Mine(ticket)),
+            Err(error) => match held(&error) {
+                Some(held) => Ok(read(held, ticket, now)),
+                None => Err(unavailable(&error)),
+            },
+        }
+    }
+
+    /// Puts the answer where every retry finds it. The answer is the ledger's and final, so that it does not matter whether
+    /// the claim has been taken over meanwhile, or how often it is put.
+    ///
+    /// # Errors
+    /// When DynamoDB does not confirm it. Then the client must not be told yet.
+    pub async fn complete(
+        &self,
+        ticket: &Ticket,
+        answer: &Answer,
+        now: OffsetDateTime,
+    ) -> Result<(), GateUnavailable> {
+        let item = Item {
+            ticket,
+            answer: Some(answer),
+            expires_at: now + self.config.retention,
+        };
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.config.table)
+            .set_item(Some(item.attributes()))
+            .send()
+            .await;
+        put.map(|_| ()).map_err(|error| unavailable(&error))
+    }
+
+    /// Gives the claim back: nothing was done, and the client may try again at once.
+    ///
+    /// # Errors
+    /// When DynamoDB does not confirm it. The lease ends all the same.
+    pub async fn release(&self, ticket: &Ticket) -> Result<(), GateUnavailable> {
+        let (pk, sk) = address(ticket.tenant, &ticket.key);
+        let delete = self
+            .client
+            .delete_item()
+            .table_name(&self.config.table)
+            .key("pk", AttributeValue::S(pk))
+            .key("sk", AttributeValue::S(sk))
+            .condition_expression("owner_nonce = :owner AND attribute_not_exists(answer_status)")
+            .expression_attribute_values(":owner", AttributeValue::S(ticket.owner.clone()))
+            .send()
+            .await;
+        match delete {
+            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
+                Ok(())
+            }
+            other => other.map(|_| ()).map_err(|error| unavailable(&error)),
+        }
+    }
+}
+
+/// An item of the table.
+struct Item<'a> {
+    ticket: &'a Ticket,
+    answer: Option<&'a Answer>,
+    expires_at: OffsetDateTime,
+}
+
+impl Item<'_> {
+    fn attributes(&self) -> HashMap<String, AttributeValue> {
+        let (pk, sk) = address(self.ticket.tenant, &self.ticket.key);
+        let mut attributes = HashMap::from([
+            ("pk".to_owned(), AttributeValue::S(pk)),
+            ("sk".to_owned(), AttributeValue::S(sk)),
+            (
+                "owner_nonce".to_owned(),
+                AttributeValue::S(self.ticket.owner.clone()),
+            ),
+            ("fingerprint".to_owned(), hex(&self.ticket.fingerprint.0)),
+            (
+                "lease_until".to_owned(),
+                number(milliseconds(self.ticket.lease_until)),
+            ),
+            ("expires_at".to_owned(), number(self.expires_at.unix_timestamp())),
+        ]);
+        if let Some(answer) = self.answer {
+            attributes.insert("answer_status".to_owned(), number(answer.status.into()));
+            attributes.insert("answer_body".to_owned(), AttributeValue::S(answer.body.clone()));
+        }
+        attributes
+    }
+}
+
+/// What the item that stands in the way means.
+fn read(held: &HashMap<String, AttributeValue>, ticket: Ticket, now: OffsetDateTime) -> Claim {
+    let text = |name| held.get(name).and_then(|value| value.as_s().ok());
+    let count = |name| {
+        held.get(name)
+            .and_then(|value| value.as_n().ok()?.parse::<i64>().ok())
+    };
+    if text("owner_nonce") == Some(&ticket.owner) {
+        return Claim::Mine(ticket);
+    }
+    if held.get("fingerprint") != Some(&hex(&ticket.fingerprint.0)) {
+        return Claim::Mismatch;
+    }
+    let status = count("answer_status").and_then(|status| u16::try_from(status).ok());
+    if let Some((status, body)) = status.zip(text("answer_body")) {
+        let body = body.clone();
+        return Claim::Complete(Answer { status, body });
+    }
+    let left = count("lease_until").unwrap_or_default() - milliseconds(now);
+    Claim::InFlight {
+        retry_after: Duration::from_millis(left.max(0).unsigned_abs()),
+    }
+}
+
+/// The item that made a put's condition fail.
+fn held(error: &SdkError<PutItemError>) -> Option<&HashMap<String, AttributeValue>> {
+    match error.as_service_error()? {
+        PutItemError::ConditionalCheckFailedException(failed) => failed.item(),
+        _ => None,
+    }
+}
+
+fn unavailable<E>(error: &SdkError<E>) -> GateUnavailable
+where
+    SdkError<E>: std::error::Error,
+{
+    GateUnavailable(DisplayErrorContext(error).to_string())
+}
+
+/// Where a key's item is.
+fn address(tenant: TenantId, key: &IdempotencyKey) -> (String, String) {
+    let shard = Sha256::digest(key.as_str())[0] % SHARDS;
+    (format!("{tenant}#{shard:02}"), key.as_str().to_owned())
+}
+
+fn number(value: i64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+fn hex(bytes: &[u8]) -> AttributeValue {
+    AttributeValue::S(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn milliseconds(at: OffsetDateTime) -> i64 {
+    // Fits for the next 292 million years.
+    (at.unix_timestamp_nanos() / 1_000_000) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ticket(owner: &str, at: OffsetDateTime) -> Ticket {
+        Ticket {
+            tenant: TenantId(Uuid::nil()),
+            key: IdempotencyKey::new("k").unwrap(),
+            fingerprint: Fingerprint::of("POST", "/v1/charges", b"{}"),
+            owner: owner.to_owned(),
+            lease_until: at + Duration::from_secs(15),
+        }
+    }
+
+    #[test]
+    fn the_own_put_come_back_as_a_failed_condition_is_no_rival() {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let mine = ticket("a", now);
+        let item = |ticket| {
+            Item {
+                ticket,
+                answer: None,
+                expires_at: now,
+            }
+            .attributes()
+        };
+        assert_eq!(read(&item(&mine), mine.clone(), now), Claim::Mine(mine.clone()));
+        let later = now + Duration::from_secs(5);
+        let rival = read(&item(&mine), ticket("b", later), later);
+        assert_eq!(
+            rival,
+            Claim::InFlight {
+                retry_after: Duration::from_secs(10)
+            }
+        );
+    }
+
+    #[test]
+    fn another_request_under_the_key_is_told_even_when_the_first_is_answered() {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let first = ticket("a", now);
+        let answer = Answer {
+            status: 201,
+            body: "{}".to_owned(),
+        };
+        let item = Item {
+            ticket: &first,
+            answer: Some(&answer),
+            expires_at: now,
+        }
+        .attributes();
+        assert_eq!(read(&item, ticket("b", now), now), Claim::Complete(answer));
+        let mut other = ticket("b", now);
+        other.fingerprint = Fingerprint::of("POST", "/v1/charges", b"{\"amount\":2}");
+        assert_eq!(read(&item, other, now), Claim::Mismatch);
+    }
+
+    #[test]
+    fn keys_spread_over_shards_that_never_move() {
+        let shard = |key: &str| address(TenantId(Uuid::nil()), &IdempotencyKey::new(key).unwrap()).0;
+        assert_eq!(shard("key-1"), "00000000-0000-0000-0000-000000000000#05");
+        let shards: std::collections::BTreeSet<_> = (0..200).map(|n| shard(&format!("key-{n}"))).collect();
+        assert_eq!(shards.len(), usize::from(SHARDS));
+    }
+}

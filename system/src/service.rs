@@ -1,0 +1,216 @@
+//! A mutation from the client's request to the answer: gate, ledger, outside, ledger, gate.
+
+use std::time::Duration;
+
+use crate::{
+    clock::now,
+    engine::{Ended, Engine},
+    external::Open,
+    gate::{Claim, Gate, GateUnavailable, Ticket},
+    id::{Fingerprint, IdempotencyKey, PaymentId, TenantId},
+    ledger::{Answer, Command, LedgerError, Mutation, OperationKind, Refusal, Reply, Request},
+};
+
+/// What a client asks for, and as whom.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Who asks.
+    pub tenant: TenantId,
+    /// The client's name for the request.
+    pub key: IdempotencyKey,
+    /// What is asked for, to tell one request from another under the same key.
+    pub fingerprint: Fingerprint,
+    /// What is asked for.
+    pub mutation: Mutation,
+}
+
+/// Why a call has no answer of its own. Only [`Failure::Unsettled`] leaves open whether money moves; the same request under
+/// the same key finds out.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Failure {
+    /// The key belongs to another request.
+    #[error("this Idempotency-Key was used for another request")]
+    KeyReused,
+    /// An earlier attempt is under way.
+    #[error("an earlier attempt of this request is under way")]
+    InFlight {
+        /// When to ask again.
+        retry_after: Duration,
+    },
+    /// A rule stands against it. Nothing was written.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The outcome is not known yet.
+    #[error("the outcome of payment {payment} is not known yet")]
+    Unsettled {
+        /// The payment.
+        payment: PaymentId,
+        /// When to ask again.
+        retry_after: Duration,
+    },
+    /// It was booked, or may have been, and could not be confirmed.
+    #[error("the answer could not be confirmed: {0}")]
+    Unconfirmed(String),
+    /// The provider is left alone. No money moved.
+    #[error(transparent)]
+    LeftAlone(#[from] Open),
+    /// The gate cannot be asked. No money moved.
+    #[error(transparent)]
+    Gate(#[from] GateUnavailable),
+    /// The ledger cannot be asked. No money moved.
+    #[error("the ledger cannot be asked: {0}")]
+    Ledger(LedgerError),
+}
+
+/// How soon a client may come back when something is down: long enough to matter, jittered by the server.
+const COME_BACK: Duration = Duration::from_secs(2);
+
+/// Serves mutations. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Service {
+    gate: Gate,
+    engine: Engine,
+}
+
+impl Service {
+    /// A service of these parts.
+    pub fn new(gate: Gate, engine: Engine) -> Self {
+        Self { gate, engine }
+    }
+
+    /// The engine that carries operations out.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Carries a call through to its answer, even if the caller goes away meanwhile.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn call(&self, call: Call) -> Result<Answer, Failure> {
+        let this = self.clone();
+        // A task of its own: a client that hangs up must not leave a payment half done until a worker finds it.
+        let done = tokio::spawn(async move { this.carry(call).await }).await;
+        done.unwrap_or_else(|gone| Err(Failure::Unconfirmed(gone.to_string())))
+    }
+
+    async fn carry(&self, call: Call) -> Result<Answer, Failure> {
+        let Call {
+            tenant,
+            key,
+            fingerprint,
+            mutation,
+        } = call;
+        let ticket = match self.gate.claim(tenant, &key, fingerprint, now()).await? {
+            Claim::Mine(ticket) => ticket,
+            Claim::Complete(answer) => return Ok(answer),
+            Claim::InFlight { retry_after } => return Err(Failure::InFlight { retry_after }),
+            Claim::Mismatch => return Err(Failure::KeyReused),
+        };
+        if let Some(open) = external_kind(&mutation).and_then(|kind| self.engine.admit(kind).err()) {
+            self.release(&ticket).await;
+            return Err(open.into());
+        }
+        let request = Request {
+            tenant,
+            key,
+            fingerprint,
+            at: now(),
+            lease_until: self.engine.lease_until(),
+        };
+        let done = self.post(request, mutation).await;
+        match &done {
+            Ok(answer) => {
+                // Only now is the answer in a second Region.
+                let kept = self.gate.complete(&ticket, answer, now()).await;
+                kept.map_err(|error| Failure::Unconfirmed(error.to_string()))?;
+            }
+            // Nothing was written: the key is free again.
+            Err(Failure::Refused(_) | Failure::Ledger(_) | Failure::KeyReused) => self.release(&ticket).await,
+            // Written, or perhaps: the claim goes on until its lease ends, the ledger knows the rest.
+            Err(_) => {}
+        }
+        done
+    }
+
+    async fn release(&self, ticket: &Ticket) {
+        if let Err(error) = self.gate.release(ticket).await {
+            tracing::debug!(%error, "the claim ends with its lease");
+        }
+    }
+
+    async fn post(&self, request: Request, mutation: Mutation) -> Result<Answer, Failure> {
+        let at = request.at;
+        let command = Command::Mutate(request, mutation);
+        let reply = match self.engine.ledger().submit(command.clone()).await {
+            // It may be written. Asking again tells; it cannot be written twice.
+            Err(LedgerError::Unknown(_)) => {
+                let again = self.engine.ledger().submit(command.clone()).await;
+                again.map_err(|error| Failure::Unconfirmed(error.to_string()))?
+            }
+            reply => reply.map_err(Failure::Ledger)?,
+        };
+        match reply {
+            Reply::Answered(answer) | Reply::Replayed(answer) => Ok(answer),
+            Reply::Started(operation) => self.carry_out(operation, command).await,
+            // This very attempt, if its commit's answer was lost: the intent is ours.
+            Reply::InFlight(operation) if operation.created_at == at => {
+                self.carry_out(operation, command).await
+            }
+            Reply::InFlight(operation) => Err(Failure::Unsettled {
+                payment: operation.id.payment,
+                retry_after: (operation.lease_until - now())
+                    .max(time::Duration::ZERO)
+                    .unsigned_abs(),
+            }),
+            Reply::Resolved { answer, next } => {
+                if let Some(next) = next {
+                    self.engine.go_on(next);
+                }
+                answer.ok_or_else(|| Failure::Unconfirmed("the ledger has no answer".to_owned()))
+            }
+            Reply::Mismatch => Err(Failure::KeyReused),
+            Reply::Refused(refusal) => Err(Failure::Refused(refusal)),
+            Reply::Stale => Err(Failure::Unconfirmed(
+                "the request is settled elsewhere".to_owned(),
+            )),
+        }
+    }
+
+    async fn carry_out(
+        &self,
+        operation: crate::ledger::Operation,
+        command: Command,
+    ) -> Result<Answer, Failure> {
+        let payment = operation.id.payment;
+        let unsettled = Failure::Unsettled {
+            payment,
+            retry_after: COME_BACK,
+        };
+        match self.engine.carry_out(operation).await {
+            Ok(Ended::Settled(Some(answer))) => Ok(answer),
+            // Another process was faster: the ledger has the answer.
+            Ok(Ended::Settled(None) | Ended::Elsewhere) => match self.engine.ledger().submit(command).await {
+                Ok(Reply::Replayed(answer)) => Ok(answer),
+                _ => Err(unsettled),
+            },
+            Ok(Ended::Parked(_) | Ended::Open(_) | Ended::Limbo) | Err(_) => Err(unsettled),
+        }
+    }
+}
+
+/// The kind of operation that a mutation begins with and whose outcome its client waits for.
+fn external_kind(mutation: &Mutation) -> Option<OperationKind> {
+    match mutation {
+        Mutation::Charge { capture: true, .. } => Some(OperationKind::Sale),
+        Mutation::Charge { capture: false, .. } => Some(OperationKind::Authorize),
+        Mutation::Capture { .. } => Some(OperationKind::Capture),
+        Mutation::Void { .. } => Some(OperationKind::Void),
+        Mutation::Refund { .. } => Some(OperationKind::Refund),
+        // A settlement is answered before its payee is verified; what is parked goes on later.
+        Mutation::OpenAccount { .. }
+        | Mutation::SetFrozen { .. }
+        | Mutation::Settle { .. }
+        | Mutation::Decide { .. } => None,
+    }
+}
