@@ -22,5 +22,6 @@ pub mod id;
 pub mod ledger;
 pub mod metrics;
 pub mod money;
+pub mod program;
 pub mod service;
 pub mod sweeper;

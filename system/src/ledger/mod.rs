@@ -24,6 +24,7 @@ mod apply;
 mod batch;
 mod book;
 mod command;
+mod epoch;
 mod error;
 mod load;
 mod payment;
@@ -42,6 +43,7 @@ use crate::id::{AccountId, PaymentId, TenantId};
 
 pub use account::{Account, Role, Totals};
 pub use command::{Answer, Command, Mutation, Reply, Request};
+pub use epoch::watch_epoch;
 pub use error::LedgerError;
 pub use payment::{Kind, Operation, OperationId, OperationKind, Outcome, Payment, Progress, State};
 pub use poster::Grouping;

@@ -1,0 +1,239 @@
+//! A provider: remembers keys for a window, does things, and keeps a record of what it really did.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+
+use super::behaviour::{Behaviour, happens};
+
+/// What a provider is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Hold an amount.
+    Authorize,
+    /// Take an amount in one step.
+    Sale,
+    /// Take what was held.
+    Capture,
+    /// Give up what was held.
+    Void,
+    /// Give back what was taken.
+    Refund,
+    /// Verify a payee.
+    Verify,
+    /// Pay a payee out.
+    Payout,
+}
+
+/// The body of a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Ask {
+    kind: Kind,
+    amount: i64,
+    currency: String,
+    payment: String,
+    instrument: String,
+    account: String,
+}
+
+/// Something that a provider did. Asked for twice under a key that it had forgotten, it did it twice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Effect {
+    /// The key that it was asked for under.
+    pub key: String,
+    /// What it did.
+    pub kind: Kind,
+    /// How much, in minor units.
+    pub amount: i64,
+    /// Of what.
+    pub currency: String,
+    /// Which payment it was asked for.
+    pub payment: String,
+}
+
+/// What it says.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+enum Said {
+    Succeeded { reference: String },
+    Declined { reason: String },
+    Processing,
+}
+
+struct Remembered {
+    ask: Ask,
+    said: Said,
+    since: SystemTime,
+}
+
+#[derive(Default)]
+struct Books {
+    behaviour: Behaviour,
+    keys: BTreeMap<String, Remembered>,
+    effects: Vec<Effect>,
+}
+
+/// A provider. Clones are the same one.
+#[derive(Clone, Default)]
+pub struct Provider(Arc<Mutex<Books>>);
+
+impl Provider {
+    /// A provider that behaves so.
+    pub fn new(behaviour: Behaviour) -> Self {
+        let provider = Self::default();
+        provider.behave(behaviour);
+        provider
+    }
+
+    /// From now on it behaves so.
+    pub fn behave(&self, behaviour: Behaviour) {
+        self.state().behaviour = behaviour;
+    }
+
+    /// Everything that it did so far, in order.
+    pub fn effects(&self) -> Vec<Effect> {
+        self.state().effects.clone()
+    }
+
+    /// Serves calls on a listener.
+    ///
+    /// # Errors
+    /// When the listener fails.
+    pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
+        let routes = Router::new()
+            .route("/v1/operations", post(operate))
+            .route("/v1/operations/{key}", get(show))
+            .with_state(self);
+        axum::serve(listener, routes).await
+    }
+
+    fn state(&self) -> MutexGuard<'_, Books> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn recall(&self, key: &str) -> Option<(Ask, Said)> {
+        let mut state = self.state();
+        let window = state.behaviour.key_window();
+        let now = SystemTime::now();
+        let known = state.keys.get(key)?;
+        if now.duration_since(known.since).is_ok_and(|age| age >= window) {
+            state.keys.remove(key);
+            return None;
+        }
+        Some((known.ask.clone(), known.said.clone()))
+    }
+
+    /// Does it, once the time has passed that it takes.
+    fn finish(&self, key: &str, declined: bool) -> Said {
+        let mut state = self.state();
+        let number = state.effects.len();
+        let Some(known) = state.keys.get_mut(key) else {
+            return Said::Processing;
+        };
+        known.said = if declined {
+            Said::Declined {
+                reason: "do_not_honor".to_owned(),
+            }
+        } else {
+            Said::Succeeded {
+                reference: format!("ref_{number}"),
+            }
+        };
+        let said = known.said.clone();
+        if !declined {
+            let effect = Effect {
+                key: key.to_owned(),
+                kind: known.ask.kind,
+                amount: known.ask.amount,
+                currency: known.ask.currency.clone(),
+                payment: known.ask.payment.clone(),
+            };
+            state.effects.push(effect);
+        }
+        said
+    }
+}
+
+async fn operate(State(provider): State<Provider>, headers: HeaderMap, Json(ask): Json<Ask>) -> Response {
+    let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
+    let Some(key) = key.map(str::to_owned) else {
+        return (StatusCode::BAD_REQUEST, "no idempotency-key").into_response();
+    };
+    let behaviour = provider.state().behaviour.clone();
+    if behaviour.hanging {
+        std::future::pending::<()>().await;
+    }
+    if happens(behaviour.failed_before_ppm) {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    match provider.recall(&key) {
+        Some((known, _)) if known != ask => {
+            return (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "the key belongs to another operation",
+            )
+                .into_response();
+        }
+        Some((_, said)) => return Json(said).into_response(),
+        None => {}
+    }
+    let remembered = Remembered {
+        ask,
+        said: Said::Processing,
+        since: SystemTime::now(),
+    };
+    provider.state().keys.insert(key.clone(), remembered);
+    // It goes on whether or not its caller still listens.
+    let working = provider.clone();
+    let delay = behaviour.delay();
+    let work = tokio::spawn(async move {
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        working.finish(&key, happens(behaviour.declined_ppm))
+    });
+    let said = work.await.unwrap_or(Said::Processing);
+    if happens(behaviour.failed_after_ppm) {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    if happens(behaviour.answer_lost_ppm) {
+        return lost();
+    }
+    Json(said).into_response()
+}
+
+/// An answer that breaks off: its client hears the connection close.
+fn lost() -> Response {
+    let broken = axum::body::Body::from_stream(futures::stream::once(async {
+        Err::<axum::body::Bytes, _>(io::Error::other("the answer is lost"))
+    }));
+    Response::new(broken)
+}
+
+async fn show(State(provider): State<Provider>, Path(key): Path<String>) -> Response {
+    let behaviour = provider.state().behaviour.clone();
+    if behaviour.hanging {
+        std::future::pending::<()>().await;
+    }
+    if happens(behaviour.failed_before_ppm) {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    match provider.recall(&key) {
+        Some((_, said)) => Json(said).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}

@@ -1,0 +1,3 @@
+//! The payment system on trial: who it deals with, and what becomes of it when they fail.
+
+pub mod externals;
