@@ -21,6 +21,7 @@
 
 mod account;
 mod apply;
+mod audit;
 mod batch;
 mod book;
 mod command;
@@ -42,6 +43,7 @@ use tokio::sync::watch;
 use crate::id::{AccountId, PaymentId, TenantId};
 
 pub use account::{Account, Role, Totals};
+pub use audit::audit;
 pub use command::{Answer, Command, Mutation, Reply, Request};
 pub use epoch::watch_epoch;
 pub use error::LedgerError;

@@ -1,10 +1,13 @@
 //! `payments migrate`.
 
-use crate::ledger::migrate;
+use crate::{
+    gate::{Gate, GateConfig},
+    ledger::migrate,
+};
 use clap::Args;
 use sqlx::{Connection, PgConnection};
 
-use super::Done;
+use super::{Done, dynamodb};
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -14,11 +17,27 @@ pub(super) struct Arguments {
     /// The Region that writes first, if none does yet
     #[arg(long, env = "AWS_REGION")]
     region: String,
+    /// The gate's DynamoDB table
+    #[arg(long, env = "PAYMENTS_GATE_TABLE", default_value_t = GateConfig::default().table)]
+    gate_table: String,
+    /// Two Regions that hold the gate's table besides this one: makes the table, if it is not there
+    #[arg(long, env = "PAYMENTS_GATE_REPLICAS", value_delimiter = ',')]
+    gate_replicas: Vec<String>,
 }
 
 pub(super) async fn run(arguments: Arguments) -> Done {
     let mut connection = PgConnection::connect(&arguments.database_url).await?;
     migrate(&mut connection, &arguments.region).await?;
     connection.close().await?;
+    if !arguments.gate_replicas.is_empty() {
+        let gate = Gate::new(
+            dynamodb().await,
+            GateConfig {
+                table: arguments.gate_table,
+                ..GateConfig::default()
+            },
+        );
+        gate.create_table(&arguments.gate_replicas).await?;
+    }
     Ok(())
 }

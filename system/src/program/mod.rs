@@ -65,3 +65,22 @@ pub fn run() -> std::process::ExitCode {
         }
     }
 }
+
+/// A client of DynamoDB, configured by the environment as any AWS SDK is.
+async fn dynamodb() -> aws_sdk_dynamodb::Client {
+    let aws = aws_config::defaults(aws_config::BehaviorVersion::latest()).http_client(http_client());
+    aws_sdk_dynamodb::Client::new(&aws.load().await)
+}
+
+fn http_client() -> aws_sdk_dynamodb::config::SharedHttpClient {
+    let builder = aws_smithy_http_client::Builder::new();
+    #[cfg(feature = "tls")]
+    {
+        use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+        builder
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .build_https()
+    }
+    #[cfg(not(feature = "tls"))]
+    builder.build_http()
+}

@@ -22,7 +22,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use super::Done;
+use super::{Done, dynamodb};
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -96,25 +96,11 @@ fn pool(url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
     Ok(pool.connect_lazy_with(options))
 }
 
-fn http_client() -> aws_sdk_dynamodb::config::SharedHttpClient {
-    let builder = aws_smithy_http_client::Builder::new();
-    #[cfg(feature = "tls")]
-    {
-        use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-        builder
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_https()
-    }
-    #[cfg(not(feature = "tls"))]
-    builder.build_http()
-}
-
 pub(super) async fn run(arguments: Arguments) -> Done {
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     let roles: BTreeSet<_> = arguments.roles.iter().copied().collect();
-    let aws = aws_config::defaults(aws_config::BehaviorVersion::latest()).http_client(http_client());
-    let dynamodb = aws_sdk_dynamodb::Client::new(&aws.load().await);
+    let dynamodb = dynamodb().await;
     let service_pool = pool(&arguments.database_url, arguments.connections)?;
     let worker_pool = pool(&arguments.worker_database_url, arguments.connections)?;
     let epoch = watch_epoch(service_pool.clone(), arguments.region.clone()).await?;
