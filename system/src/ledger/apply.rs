@@ -23,6 +23,7 @@ use super::{
     account::{Account, Cause, Phase, Role},
     book::{Book, Leg},
     command::{Answer, Command, Mutation, Reply, Request},
+    legs,
     payment::{Kind, Operation, OperationId, OperationKind, Outcome, Payment, Progress, State},
     refusal::Refusal,
     view::{self, AccountView, PaymentView},
@@ -126,7 +127,7 @@ impl Book {
                 let payment = self.idle(request.tenant, *payment, "refunded")?;
                 let amount = part(&payment, payment.refundable(), *amount, "refunded")?;
                 let seq = self.next_seq(&payment, OperationKind::Refund);
-                let legs = [self.back_to_provider(&payment, Phase::Pending, amount)];
+                let legs = [legs::outbound(&payment, Phase::Pending, amount)];
                 self.post(&payment, "refund-hold", seq, &legs, Cause::Request, request.at)?;
                 Ok(self.start(request, payment, OperationKind::Refund, amount, "refunding"))
             }
@@ -361,8 +362,8 @@ impl Book {
         let amount = operation.amount;
         let seq = operation.id.seq;
         let kind = operation.id.kind;
-        let taken = |phase| self.from_provider(&payment, phase, amount);
-        let given = |phase| self.back_to_provider(&payment, phase, amount);
+        let taken = |phase| legs::inbound(&payment, phase, amount);
+        let given = |phase| legs::outbound(&payment, phase, amount);
         let (legs, event) = match kind {
             OperationKind::Authorize => (vec![taken(Phase::Pending)], "authorized"),
             OperationKind::Sale => (vec![taken(Phase::Posted)], "captured"),
@@ -398,9 +399,9 @@ impl Book {
         at: OffsetDateTime,
         lease_until: OffsetDateTime,
     ) -> Result<Operation, Refusal> {
-        let net = amount_of(payment.net());
-        let mut legs = self.out_of_escrow(&payment, payment.payee);
-        legs.push(self.back_to_provider(&payment, Phase::Pending, net));
+        let net = legs::share(payment.net());
+        let mut legs = legs::out_of_escrow(&payment);
+        legs.push(legs::outbound(&payment, Phase::Pending, net));
         self.post(&payment, "release", 1, &legs, Cause::Fact, at)?;
         payment.state = State::PayingOut;
         let payout = self.intend(&payment, OperationKind::Payout, net, None, at, lease_until);
@@ -425,27 +426,22 @@ impl Book {
                 "unchanged"
             }
             OperationKind::Refund => {
-                let legs = [self.back_to_provider(&payment, Phase::Released, operation.amount)];
+                let legs = [legs::outbound(&payment, Phase::Released, operation.amount)];
                 self.post(&payment, "refund-release", seq, &legs, Cause::Fact, at)?;
                 payment.state = payment.standing();
                 "unchanged"
             }
             // Only what was done is undone: nothing has left escrow yet.
             OperationKind::Verify => {
-                let legs = [self.to_payer(&payment)];
+                let legs = [legs::to_payer(&payment)];
                 self.post(&payment, "reverse", seq, &legs, Cause::Fact, at)?;
                 payment.state = State::Reversed;
                 "reversed"
             }
             OperationKind::Payout => {
-                let mut legs = vec![self.back_to_provider(&payment, Phase::Released, operation.amount)];
-                let back = |leg: Leg| Leg {
-                    debit: leg.credit,
-                    credit: leg.debit,
-                    ..leg
-                };
-                legs.extend(self.out_of_escrow(&payment, payment.payee).into_iter().map(back));
-                legs.push(self.to_payer(&payment));
+                let mut legs = vec![legs::outbound(&payment, Phase::Released, operation.amount)];
+                legs.extend(legs::out_of_escrow(&payment).into_iter().map(legs::back));
+                legs.push(legs::to_payer(&payment));
                 self.post(&payment, "reverse", seq, &legs, Cause::Fact, at)?;
                 payment.state = State::Reversed;
                 "reversed"
@@ -472,56 +468,6 @@ impl Book {
             next: None,
         }
     }
-
-    fn from_provider(&self, payment: &Payment, phase: Phase, amount: Amount) -> Leg {
-        Leg {
-            phase,
-            debit: Self::system(payment.tenant, Role::Clearing, payment.currency),
-            credit: payment.payee,
-            amount,
-        }
-    }
-
-    fn back_to_provider(&self, payment: &Payment, phase: Phase, amount: Amount) -> Leg {
-        let leg = self.from_provider(payment, phase, amount);
-        Leg {
-            debit: leg.credit,
-            credit: leg.debit,
-            ..leg
-        }
-    }
-
-    /// The net amount and the fee, out of escrow.
-    fn out_of_escrow(&self, payment: &Payment, payee: AccountId) -> Vec<Leg> {
-        let escrow = Self::system(payment.tenant, Role::Escrow, payment.currency);
-        let fees = Self::system(payment.tenant, Role::Fees, payment.currency);
-        let shares = [(payee, payment.net()), (fees, payment.fee)];
-        let legs = shares
-            .into_iter()
-            .filter(|(_, share)| *share > 0)
-            .map(|(credit, share)| Leg {
-                phase: Phase::Posted,
-                debit: escrow,
-                credit,
-                amount: amount_of(share),
-            });
-        legs.collect()
-    }
-
-    fn to_payer(&self, payment: &Payment) -> Leg {
-        Leg {
-            phase: Phase::Posted,
-            debit: Self::system(payment.tenant, Role::Escrow, payment.currency),
-            // A settlement has one: it is made with it.
-            credit: payment.payer.unwrap_or(payment.payee),
-            amount: payment.amount,
-        }
-    }
-}
-
-/// A part of a valid amount.
-fn amount_of(share: i64) -> Amount {
-    Amount::new(share).expect("shares of a valid amount are positive and smaller")
 }
 
 fn new_payment(

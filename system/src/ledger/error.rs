@@ -49,7 +49,7 @@ impl From<sqlx::Error> for LedgerError {
 }
 
 /// The class of an SQLSTATE: its first two characters.
-fn class<'a>(error: &'a dyn sqlx::error::DatabaseError) -> Option<&'a str> {
+fn class(error: &dyn sqlx::error::DatabaseError) -> Option<&str> {
     match error.code()? {
         std::borrow::Cow::Borrowed(code) => code.get(..2),
         std::borrow::Cow::Owned(_) => None,

@@ -27,6 +27,7 @@ mod book;
 mod command;
 mod epoch;
 mod error;
+mod legs;
 mod load;
 mod payment;
 mod poster;
