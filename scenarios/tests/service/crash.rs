@@ -1,4 +1,4 @@
-//! The process is killed at random moments under load, and started again. In the end, what the provider took is what the
+//! Two processes are killed at random moments under load, in turn, and started again. In the end, what the provider took is what the
 //! ledger says, and whoever was told that a payment succeeded finds it.
 
 use std::{
@@ -15,28 +15,31 @@ use serde_json::{Value, json};
 use sqlx::Row;
 use tokio::time::sleep;
 
-use crate::system::{Client, Surroundings, Told, sale, unreliable};
+use crate::system::{Client, Process, Surroundings, Told, sale, unreliable};
 
 /// Clients at a time.
-const CLIENTS: u64 = 48;
+const CLIENTS: u64 = 16;
+/// Processes that serve them.
+const PROCESSES: usize = 2;
 
 /// What clients do and what they were told: shared by all of them.
 #[derive(Default)]
 struct Shop {
-    client: Mutex<Option<Client>>,
+    clients: Mutex<Vec<Client>>,
     stop: AtomicBool,
     next: AtomicU64,
     /// Requests with their final answers.
     told: Mutex<BTreeMap<String, (String, Value, Told)>>,
+    /// How often clients heard what.
+    heard: Mutex<BTreeMap<String, u32>>,
 }
 
 impl Shop {
     fn client(&self) -> Client {
-        self.client
-            .lock()
-            .unwrap()
+        let clients = self.clients.lock().unwrap();
+        fastrand::choice(clients.iter())
+            .expect("processes were started")
             .clone()
-            .expect("a process was started")
     }
 
     /// Asks until there is a final answer, under the same key all the time: what a careful client does.
@@ -49,6 +52,12 @@ impl Shop {
                 "no final answer to {path} {key}"
             );
             let told = self.client().try_post(path, &key, body).await;
+            let what = match &told {
+                Ok(told) if told.status < 400 => told.status.to_string(),
+                Ok(told) => format!("{} {}", told.status, told.problem()),
+                Err(_) => "no answer".to_owned(),
+            };
+            *self.heard.lock().unwrap().entry(what).or_default() += 1;
             match told {
                 // In flight, or down: come back.
                 Ok(told) if told.status == 503 || (told.status == 409 && told.retry_after.is_some()) => {
@@ -110,9 +119,13 @@ async fn killed_at_random_moments_it_loses_nothing_and_takes_nothing_twice() {
         .await
         .unwrap();
     let shop = Arc::new(Shop::default());
-    let mut process = surroundings.process(&[]);
-    let client = |address| Client::new(address, &surroundings.api_key);
-    *shop.client.lock().unwrap() = Some(client(process.address));
+    let start = || {
+        let process = surroundings.process(&[]);
+        let client = Client::new(process.address, &surroundings.api_key);
+        (process, client)
+    };
+    let (mut processes, clients): (Vec<_>, Vec<_>) = (0..PROCESSES).map(|_| start()).unzip();
+    *shop.clients.lock().unwrap() = clients;
     let mut accounts = Vec::new();
     for number in 0..4 {
         accounts.push(
@@ -130,11 +143,15 @@ async fn killed_at_random_moments_it_loses_nothing_and_takes_nothing_twice() {
             tokio::spawn(async move { shop.trade(&accounts[buyer], &accounts[seller]).await })
         })
         .collect();
-    for _ in 0..kills {
-        sleep(Duration::from_millis(fastrand::u64(50..400))).await;
-        process.kill();
-        process = tokio::task::block_in_place(|| surroundings.process(&[]));
-        *shop.client.lock().unwrap() = Some(client(process.address));
+    for number in 0..kills {
+        sleep(Duration::from_millis(fastrand::u64(100..500))).await;
+        let place = number as usize % PROCESSES;
+        let (process, client) = tokio::task::block_in_place(|| {
+            processes.remove(place).kill();
+            start()
+        });
+        processes.insert(place, process);
+        shop.clients.lock().unwrap()[place] = client;
     }
     // The last faults are over; everything must come to its end.
     surroundings.psp.behave(Behaviour::default());
@@ -157,11 +174,12 @@ async fn killed_at_random_moments_it_loses_nothing_and_takes_nothing_twice() {
             assert_eq!(again, *first, "{path} {key}");
         }
     }
-    assert!(process.terminate());
+    assert!(processes.into_iter().all(Process::terminate));
     println!(
-        "{kills} kills, {} answers, {} effects at the provider",
+        "{kills} kills, {} answers, {} effects at the provider; clients heard {:?}",
         told.len(),
-        effects.len()
+        effects.len(),
+        shop.heard.lock().unwrap()
     );
 
     // The comparison can fail: an effect too many, one too few.
