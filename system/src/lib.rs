@@ -22,6 +22,7 @@ pub mod id;
 pub mod ledger;
 pub mod metrics;
 pub mod money;
+pub mod node;
 pub mod program;
 pub mod service;
 pub mod sweeper;

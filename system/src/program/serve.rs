@@ -1,37 +1,23 @@
 //! `payments serve`.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use crate::{
-    api::Api,
-    engine::{Engine, EngineConfig, Externals},
-    external::{Breaker, BreakerConfig, Dependency, DependencyConfig},
-    gate::{Gate, GateConfig},
-    ledger::{Grouping, Ledger, watch_epoch},
-    metrics::Metrics,
-    service::Service,
-    sweeper::{self, SweeperConfig},
-};
-use clap::{Args, ValueEnum};
-use sqlx::{
-    PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use clap::Args;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
 
-use super::{Done, dynamodb};
+use crate::{
+    engine::EngineConfig,
+    external::{BreakerConfig, DependencyConfig},
+    gate::GateConfig,
+    ledger::Grouping,
+    node::{self, NodeConfig, Role},
+    sweeper::SweeperConfig,
+};
 
-/// What a process does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-enum Role {
-    /// Serves the HTTP API
-    Gateway,
-    /// Takes up operations whose process is gone
-    Sweeper,
-}
+use super::{Done, dynamodb};
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -82,66 +68,9 @@ pub(super) struct Arguments {
     webhook_secret: String,
 }
 
-/// A pool that never waits long: the client is told instead.
-fn pool(url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
-    let options: PgConnectOptions = url.parse()?;
-    let options = options.application_name("payments").options([
-        ("statement_timeout", "5s"),
-        ("lock_timeout", "3s"),
-        ("idle_in_transaction_session_timeout", "10s"),
-    ]);
-    let pool = PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(Duration::from_secs(3));
-    Ok(pool.connect_lazy_with(options))
-}
-
 pub(super) async fn run(arguments: Arguments) -> Done {
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
-    let roles: BTreeSet<_> = arguments.roles.iter().copied().collect();
-    let dynamodb = dynamodb().await;
-    let service_pool = pool(&arguments.database_url, arguments.connections)?;
-    let worker_pool = pool(&arguments.worker_database_url, arguments.connections)?;
-    let epoch = watch_epoch(service_pool.clone(), arguments.region.clone()).await?;
-    let grouping = Grouping {
-        commands_max: arguments.group_max,
-        ..Grouping::default()
-    };
-    let ledger = Ledger::new(service_pool, &arguments.region, epoch, grouping);
-    let http = reqwest::Client::builder().no_proxy().build()?;
-    let dependency = |name, url: &str| {
-        let breaker = BreakerConfig {
-            table: arguments.gate_table.clone(),
-            ..BreakerConfig::default()
-        };
-        let dependency = Dependency::new(http.clone(), DependencyConfig::new(name, url));
-        (dependency, Breaker::new(name, dynamodb.clone(), breaker))
-    };
-    let externals = Externals {
-        psp: dependency("psp", &arguments.psp_url),
-        kyc: dependency("kyc", &arguments.kyc_url),
-    };
-    let lease = Duration::from_secs(arguments.operation_lease);
-    let engine = EngineConfig {
-        lease,
-        limit: lease / 2,
-        ..EngineConfig::default()
-    };
-    let engine = Engine::new(ledger, externals, engine);
-    if roles.contains(&Role::Sweeper) {
-        let sweeper = SweeperConfig {
-            lease,
-            ..SweeperConfig::default()
-        };
-        tokio::spawn(sweeper::run(engine.clone(), worker_pool.clone(), sweeper));
-    }
-    let gate = GateConfig {
-        table: arguments.gate_table.clone(),
-        lease: Duration::from_secs(arguments.gate_lease),
-        ..GateConfig::default()
-    };
-    let service = Service::new(Gate::new(dynamodb, gate), engine);
     let stop = async move {
         tokio::select! {
             _ = terminated.recv() => {}
@@ -149,16 +78,40 @@ pub(super) async fn run(arguments: Arguments) -> Done {
         }
         tracing::info!("draining");
     };
-    if !roles.contains(&Role::Gateway) {
-        stop.await;
-        return Ok(());
-    }
-    let api = Api::new(service, worker_pool, arguments.webhook_secret, Metrics::default());
+    let lease = Duration::from_secs(arguments.operation_lease);
+    let config = NodeConfig {
+        roles: arguments.roles.into_iter().collect(),
+        region: arguments.region,
+        database: arguments.database_url.parse()?,
+        worker_database: arguments.worker_database_url.parse()?,
+        connections: arguments.connections,
+        grouping: Grouping {
+            commands_max: arguments.group_max,
+            ..Grouping::default()
+        },
+        gate: GateConfig {
+            table: arguments.gate_table.clone(),
+            lease: Duration::from_secs(arguments.gate_lease),
+            ..GateConfig::default()
+        },
+        engine: EngineConfig {
+            lease,
+            limit: lease / 2,
+            ..EngineConfig::default()
+        },
+        sweeper: SweeperConfig {
+            lease,
+            ..SweeperConfig::default()
+        },
+        psp: DependencyConfig::new("psp", arguments.psp_url),
+        kyc: DependencyConfig::new("kyc", arguments.kyc_url),
+        breaker: BreakerConfig {
+            table: arguments.gate_table,
+            ..BreakerConfig::default()
+        },
+        webhook_secret: arguments.webhook_secret,
+    };
     let listener = TcpListener::bind(arguments.listen).await?;
-    tracing::info!(listen = %listener.local_addr()?, region = arguments.region, "serving");
-    // What a client waits for is finished; what nobody waits for is taken up elsewhere when its lease ends.
-    axum::serve(listener, api.router())
-        .with_graceful_shutdown(stop)
-        .await?;
+    node::run(config, dynamodb().await, listener, stop).await?;
     Ok(())
 }
