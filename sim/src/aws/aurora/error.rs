@@ -123,6 +123,8 @@ pub(super) mod code {
     pub(crate) const AMBIGUOUS_COLUMN: &str = "42702";
     pub(crate) const AMBIGUOUS_FUNCTION: &str = "42725";
     pub(crate) const ARRAY_SUBSCRIPT_ERROR: &str = "2202E";
+    pub(crate) const ADMIN_SHUTDOWN: &str = "57P01";
+    pub(crate) const CANNOT_CONNECT_NOW: &str = "57P03";
     pub(crate) const CANNOT_COERCE: &str = "42846";
     pub(crate) const CARDINALITY_VIOLATION: &str = "21000";
     pub(crate) const CHECK_VIOLATION: &str = "23514";
@@ -131,6 +133,7 @@ pub(super) mod code {
     pub(crate) const DEADLOCK_DETECTED: &str = "40P01";
     pub(crate) const DEPENDENT_OBJECTS_STILL_EXIST: &str = "2BP01";
     pub(crate) const DIVISION_BY_ZERO: &str = "22012";
+    pub(crate) const DISK_FULL: &str = "53100";
     pub(crate) const DUPLICATE_ALIAS: &str = "42712";
     pub(crate) const DUPLICATE_COLUMN: &str = "42701";
     pub(crate) const DUPLICATE_CURSOR: &str = "42P03";

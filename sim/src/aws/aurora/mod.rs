@@ -18,11 +18,13 @@
 )]
 
 mod catalog;
+pub mod cluster;
 mod engine;
 mod error;
 mod exec;
 mod func;
 mod lock;
+mod recovery;
 mod session;
 mod sql;
 mod state;

@@ -24,9 +24,10 @@ use self::signal::Signal;
 use self::transaction::{Isolation, Transaction};
 use super::catalog::Catalog;
 use super::catalog::system::reg_name;
+use super::cluster::gate::Strike;
 use super::engine::Engine;
 use super::error::{Error, Result, code, fail};
-use super::exec::{Rows, statement};
+use super::exec::{Pending, Rows, statement};
 use super::lock::{Pid, Tag};
 use super::sql::bind::Settings as BindSettings;
 use super::sql::plan::Output;
@@ -275,7 +276,18 @@ impl Session {
     /// Runs one prepared statement. On failure the transaction, or its innermost savepoint, is undone.
     pub(super) async fn run(&mut self, prepared: &mut Prepared, params: &[Value]) -> Result<Answer> {
         self.begin_statement(&prepared.text);
-        let result = self.run_inner(prepared, params).await;
+        let result = match self.strike(&prepared.text).await {
+            Ok(lost) => {
+                let result = self.run_inner(prepared, params).await;
+                if lost {
+                    // Without a block this statement is the whole transaction.
+                    _ = self.finish_implicit().await;
+                    self.vanish::<()>().await;
+                }
+                result
+            }
+            Err(error) => Err(error),
+        };
         self.deadline = None;
         if let Err(error) = &result {
             self.fail_statement(error.code == code::IN_FAILED_SQL_TRANSACTION);
@@ -283,6 +295,29 @@ impl Session {
             self.forget_snapshot();
         }
         result
+    }
+
+    /// Lets a cluster's faults strike a statement before it runs; answers whether its answer is to be lost.
+    async fn strike(&mut self, text: &str) -> Result<bool> {
+        let Some(gate) = self.engine.gate().cloned() else {
+            return Ok(false);
+        };
+        match gate.judge(text)? {
+            Strike::Runs { delay, lost } => {
+                if !delay.is_zero() {
+                    self.wait_pending(Pending::Sleep(delay)).await?;
+                }
+                Ok(lost)
+            }
+            Strike::Silence => std::future::pending().await,
+            Strike::HangUp => self.vanish().await,
+        }
+    }
+
+    /// Ends the connection without an answer.
+    pub(super) async fn vanish<T>(&mut self) -> T {
+        self.signal.hang_up();
+        std::future::pending().await
     }
 
     async fn run_inner(&mut self, prepared: &mut Prepared, params: &[Value]) -> Result<Answer> {
@@ -399,7 +434,18 @@ impl Session {
         }
     }
 
-    /// Refuses a write in a read-only transaction.
+    /// Shows others that it waits for its client.
+    pub(super) fn idle(&self) {
+        if let Some(backend) = self.engine.state().backends.get_mut(&self.pid) {
+            backend.activity.0 = match self.block {
+                Block::Idle => "idle",
+                Block::Open => "idle in transaction",
+                Block::Failed => "idle in transaction (aborted)",
+            };
+        }
+    }
+
+    /// Refuses a write in a read-only transaction, or where there is no room.
     pub(super) fn check_writable(&mut self, command: &str) -> Result<()> {
         if self.txn().read_only {
             return Err(Error::new(
@@ -407,7 +453,7 @@ impl Session {
                 format!("cannot execute {command} in a read-only transaction"),
             ));
         }
-        Ok(())
+        self.engine.gate().map_or(Ok(()), |gate| gate.room())
     }
 }
 

@@ -282,6 +282,7 @@ impl Transaction {
                 state.ssi.get_mut().committed(sx, csn);
             }
             state.log.append(Record {
+                from: 0,
                 lsn: 0,
                 xid: self.xids[0],
                 at,

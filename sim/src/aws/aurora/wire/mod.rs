@@ -25,6 +25,7 @@ use super::sql::parse;
 use super::sql::plan::Output;
 use super::state::Backend;
 use super::types::{Type, Value, decode_binary, decode_text, encode_binary, encode_text};
+use crate::fault::Outage;
 
 /// A startup packet longer than this is garbage.
 const STARTUP_MAX: usize = 10_000;
@@ -217,8 +218,16 @@ pub(super) async fn connection(engine: Engine, socket: TcpStream) -> std::io::Re
         .get("database")
         .cloned()
         .unwrap_or_else(|| user.clone());
-    let admitted = admit(&engine, &user);
-    let (pid, secret, signal) = match admitted {
+    match engine.gate().and_then(|gate| gate.outage()) {
+        None => {}
+        Some(Outage::Silence) => std::future::pending().await,
+        Some(Outage::Hangup) => return Ok(()),
+        Some(Outage::Refuse) => {
+            put_error(&mut c.output, &starting_up());
+            return c.flush().await;
+        }
+    }
+    let (pid, secret, signal) = match admit(&engine, &user) {
         Ok(backend) => backend,
         Err(e) => {
             put_error(&mut c.output, &e);
@@ -270,13 +279,29 @@ pub(super) async fn connection(engine: Engine, socket: TcpStream) -> std::io::Re
     });
     ready(&mut c, &session);
     c.flush().await?;
-    talk(&mut c, &mut session).await
+    let signal = session.signal();
+    tokio::select! {
+        biased;
+        () = signal.hung_up() => Ok(()),
+        ended = talk(&mut c, &mut session) => ended,
+    }
+}
+
+fn starting_up() -> Box<Error> {
+    Error::fatal(code::CANNOT_CONNECT_NOW, "the database system is starting up")
 }
 
 fn admit(engine: &Engine, user: &str) -> Result<(i32, i32, std::sync::Arc<Signal>)> {
     let secret = i32::from_be_bytes(super::func::os_random::<4>()?);
     let mut state = engine.state();
-    if state.backends.len() >= engine.options().connections_max {
+    if state.down {
+        return Err(starting_up());
+    }
+    let free = engine
+        .options()
+        .connections_max
+        .saturating_sub(state.backends.len());
+    if free == 0 || engine.gate().is_some_and(|gate| gate.crowded(free)) {
         return Err(Error::fatal(
             code::TOO_MANY_CONNECTIONS,
             "sorry, too many clients already",
@@ -315,6 +340,7 @@ fn ready(c: &mut Connection, session: &Session) {
     for notice in session.local().notices.borrow_mut().drain(..) {
         put_error(&mut c.output, &notice);
     }
+    session.idle();
     let status = session.status();
     put(&mut c.output, b'Z', |o| o.put_u8(status));
 }
@@ -360,6 +386,9 @@ async fn talk(c: &mut Connection, session: &mut Session) -> std::io::Result<()> 
                 };
                 if let Err(e) = finished {
                     put_error(&mut c.output, &e);
+                    if e.severity == Severity::Fatal {
+                        return c.flush().await;
+                    }
                 }
                 if session.block == Block::Idle {
                     portals.clear();
