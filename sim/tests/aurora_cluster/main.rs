@@ -1,4 +1,5 @@
 //! A simulated Aurora Global Database inside a world, through sqlx.
 
+mod global;
 mod instance;
 mod stage;

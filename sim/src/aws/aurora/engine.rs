@@ -115,6 +115,19 @@ impl Engine {
         records.iter().try_for_each(|record| state.apply(record))
     }
 
+    /// Reads everything anew from a volume that goes on differently from here: what was undone here must not come back when
+    /// the other writer uses the same transaction ids. Idle sessions stay.
+    ///
+    /// # Errors
+    /// As [`Engine::on`]; then nothing has changed.
+    pub(super) fn reload(&self, volume: &Volume) -> Result<()> {
+        let mut anew = State::recovered(volume)?;
+        let mut state = self.state();
+        anew.succeed(&mut state);
+        *state = anew;
+        Ok(())
+    }
+
     /// Ends every connection without a word and lets nothing happen here any more.
     pub(super) fn crash(&self) {
         let mut state = self.state();

@@ -69,6 +69,8 @@ pub(super) struct State {
     pub read_only: bool,
     /// The instance crashed: nothing happens here any more.
     pub down: bool,
+    /// How often everything was read anew from the volume under its sessions.
+    pub generation: u64,
 }
 
 /// The key of a row in an index; None when a partial index leaves it out.
@@ -112,12 +114,28 @@ impl State {
             next_pid: 100,
             read_only: false,
             down: false,
+            generation: 0,
         }
     }
 
     /// Gives out oids and heaps from these on.
     pub(super) fn number_from(&mut self, oid: Oid, heap: HeapId) {
         (self.next_oid, self.next_heap) = (oid, heap);
+    }
+
+    /// Takes the place of another state, whose sessions go on here outside of any transaction.
+    pub(super) fn succeed(&mut self, before: &mut State) {
+        self.backends = std::mem::take(&mut before.backends);
+        self.locks = std::mem::take(&mut before.locks);
+        self.next_pid = before.next_pid;
+        self.read_only = before.read_only;
+        self.generation = before.generation + 1;
+        for backend in self.backends.values_mut() {
+            backend.oldest = None;
+            if backend.in_transaction() {
+                backend.signal.hang_up();
+            }
+        }
     }
 
     /// A fresh oid.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::sleep;
 
-use super::region::Region;
+use super::region::{Region, fits};
 use crate::aws::aurora::engine::Engine;
 
 impl Region {
@@ -89,9 +89,7 @@ impl Region {
             let state = self.state();
             let Some(reader) = &state.reader else { continue };
             let records = state.volume.after(reader.position());
-            if let Err(error) = reader.follow(&records) {
-                unreachable!("a committed row does not fit its index: {error}");
-            }
+            fits(reader.follow(&records));
             state.volume.need("reader", reader.position());
         }
     }

@@ -12,9 +12,10 @@ use super::shipping::Shipping;
 use super::snapshot::{Snapshot, tail};
 use crate::Stream;
 use crate::aws::aurora::engine::{Engine, Options};
+use crate::aws::aurora::error::Result;
 use crate::aws::aurora::storage::Volume;
 use crate::aws::aurora::storage::log::Lsn;
-use crate::aws::aurora::storage::volume::{Epoch, common};
+use crate::aws::aurora::storage::volume::{Epoch, OTHER_REGIONS, common};
 use crate::fault::{FaultHandle, Service};
 use crate::units::Span;
 
@@ -51,6 +52,11 @@ pub(super) struct Region {
     /// Rings when this Region has something new to do, or has received more of the log.
     pub(super) news: Bell,
     draws: Mutex<Stream>,
+}
+
+/// What reading a volume or its log comes to: the writer evaluated the same index expressions on the same rows.
+pub(super) fn fits<T>(read: Result<T>) -> T {
+    read.unwrap_or_else(|error| unreachable!("a committed row does not fit its index: {error}"))
 }
 
 impl Region {
@@ -119,11 +125,7 @@ impl Region {
 
     /// An instance on the volume.
     pub(super) fn instance(&self, state: &State, read_only: bool) -> Engine {
-        match Engine::on(&state.volume, &self.options, &self.gate, read_only) {
-            Ok(engine) => engine,
-            // The writer evaluated the same index expressions on the same rows.
-            Err(error) => unreachable!("a committed row does not fit its index: {error}"),
-        }
+        fits(Engine::on(&state.volume, &self.options, &self.gate, read_only))
     }
 
     /// Puts a new first instance in the place of what is there, whose connections end.
@@ -157,7 +159,12 @@ impl Region {
         let left_behind = state.wrote_last && self.global.lossy_since(own);
         if shared == Some(end) && !left_behind {
             state.volume.follow(timeline.to_vec());
-            state.wrote_last &= own == theirs;
+            if own != theirs
+                && std::mem::take(&mut state.wrote_last)
+                && let Some(head) = &state.head
+            {
+                fits(head.reload(&state.volume));
+            }
             return Reply::At { lsn: end };
         }
         Reply::NeedsCopy
@@ -188,14 +195,12 @@ impl Region {
             return None;
         }
         // Should this Region become the writer, others may need what comes after it.
-        state.volume.need("other Regions", keep);
+        state.volume.need(OTHER_REGIONS, keep);
         if !state.volume.receive(&records) {
             return None;
         }
-        if let Some(head) = &state.head
-            && let Err(error) = head.follow(&records)
-        {
-            unreachable!("a committed row does not fit its index: {error}");
+        if let Some(head) = &state.head {
+            fits(head.follow(&records));
         }
         drop(state);
         self.news.ring();
@@ -238,7 +243,7 @@ impl Region {
         state.quiesced = None;
         let volume = state.volume.clone();
         self.shipping.begin(&volume, self.others(), from);
-        volume.need_no_more("other Regions");
+        volume.need_no_more(OTHER_REGIONS);
         if state.head.is_some() {
             self.replace_head(&mut state);
         }

@@ -247,6 +247,11 @@ impl Session {
         let Some(txn) = self.txn.take() else { return Ok(()) };
         let engine = self.engine.clone();
         let mut state = engine.state();
+        if self.generation != state.generation {
+            txn.abandon(&mut state, self.pid);
+            self.end_transaction(&mut state, false);
+            return Err(terminated());
+        }
         if state.read_only && !txn.xids.is_empty() {
             // Fenced since it began.
             txn.abort(&mut state, self.pid);
@@ -272,8 +277,10 @@ impl Session {
     pub(super) fn abort(&mut self) {
         let engine = self.engine.clone();
         let mut state = engine.state();
-        if let Some(txn) = self.txn.take() {
-            txn.abort(&mut state, self.pid);
+        match self.txn.take() {
+            Some(txn) if self.generation == state.generation => txn.abort(&mut state, self.pid),
+            Some(txn) => txn.abandon(&mut state, self.pid),
+            None => {}
         }
         self.end_transaction(&mut state, false);
     }

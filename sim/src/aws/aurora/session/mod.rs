@@ -78,6 +78,8 @@ pub(super) struct Session {
     pub(super) txn: Option<Transaction>,
     /// Transaction block.
     pub block: Block,
+    /// The state's generation in which the transaction began.
+    generation: u64,
     /// When the running statement times out.
     pub(super) deadline: Option<Instant>,
     /// SQL-level prepared statements and the protocol's share one name space.
@@ -114,6 +116,7 @@ impl Session {
             signal,
             txn: None,
             block: Block::Idle,
+            generation: 0,
             deadline: None,
             prepared: BTreeMap::new(),
         }
@@ -159,7 +162,11 @@ impl Session {
         };
         self.local.transaction_start = self.local.statement_start;
         self.local.settings.borrow_mut().depth = Some(0);
-        let read_only = read_only || self.engine.state().read_only;
+        let read_only = {
+            let state = self.engine.state();
+            self.generation = state.generation;
+            read_only || state.read_only
+        };
         self.local.isolation.set(isolation.words());
         self.txn = Some(Transaction::new(isolation, read_only));
     }

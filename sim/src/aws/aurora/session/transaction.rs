@@ -356,6 +356,11 @@ impl Transaction {
         state.vacuum();
     }
 
+    /// Forgets a transaction whose work went with the state that it was done in.
+    pub(crate) fn abandon(mut self, state: &mut State, pid: Pid) {
+        self.release_all(state, pid);
+    }
+
     fn release_all(&mut self, state: &mut State, pid: Pid) {
         if let Some(backend) = state.backends.get_mut(&pid) {
             backend.oldest = None;

@@ -18,6 +18,9 @@ use super::log::{Change, Log, Lsn, Record};
 use crate::aws::aurora::catalog::{Catalog, Oid};
 use crate::aws::aurora::txn::Xid;
 
+/// The follower that stands for all other Regions where the writer is not.
+pub(crate) const OTHER_REGIONS: &str = "other Regions";
+
 /// Counts the writers that a global cluster has had; each change of writer begins a new one.
 pub(crate) type Epoch = u64;
 
@@ -274,9 +277,12 @@ impl Volume {
         contents.timeline.push((epoch, end));
     }
 
-    /// Takes over the timeline of the volume that is followed.
+    /// Takes over the timeline of the volume that is followed, whose writer says from now on what others need.
     pub(crate) fn follow(&self, timeline: Vec<(Epoch, Lsn)>) {
-        self.contents().timeline = timeline;
+        let needed = self.needed();
+        let mut contents = self.contents();
+        contents.timeline = timeline;
+        contents.needs = BTreeMap::from([(OTHER_REGIONS.to_owned(), needed)]);
     }
 }
 
