@@ -231,9 +231,11 @@ fn lost_entries(database: &GlobalCluster) -> Vec<i64> {
     ids.collect()
 }
 
-/// The writer's Region is cut off and the second becomes the writer; a client beside the old writer goes on. Answers what
-/// that client was told of before and after the change, and what each Region has in the end.
-fn split_brain(seed: u64) -> ((Vec<i64>, usize, Vec<Vec<i64>>), GlobalCluster, TraceHash) {
+/// What the client beside the old writer was told of, how much of it after the change, and what each Region has in the end.
+type Split = (Vec<i64>, usize, Vec<Vec<i64>>);
+
+/// The writer's Region is cut off and the second becomes the writer; a client beside the old writer goes on.
+fn split_brain(seed: u64) -> (Split, GlobalCluster, TraceHash) {
     let notes = Notes::default();
     let (world, database) = three(seed);
     let (handle, probe) = (database.clone(), database.clone());
@@ -406,7 +408,8 @@ fn what_the_old_writer_undid_stays_undone_under_the_new_one() {
         }
         sleep(seconds(10)).await;
         let stayed = entries(&mut old).await?;
-        notes.lock().unwrap().push((stayed, entries(&mut new).await?));
+        let there = entries(&mut new).await?;
+        notes.lock().unwrap().push((stayed, there));
         Ok(())
     });
     world

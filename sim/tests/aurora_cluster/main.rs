@@ -1,5 +1,7 @@
 //! A simulated Aurora Global Database inside a world, through sqlx.
 
+mod api;
+mod faults;
 mod global;
 mod instance;
 mod stage;

@@ -24,9 +24,4 @@ impl Bell {
             ring.await;
         }
     }
-
-    /// Waits for the next ring.
-    pub(super) async fn next(&self) {
-        self.0.notified().await;
-    }
 }

@@ -13,7 +13,7 @@ mod utility;
 mod wait;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::time::Instant;
@@ -125,10 +125,6 @@ impl Session {
     /// The session's own state.
     pub(super) fn local(&self) -> &Local {
         &self.local
-    }
-
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.engine.state()
     }
 
     /// The catalog that names are looked up in now.

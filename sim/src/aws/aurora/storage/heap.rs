@@ -126,9 +126,4 @@ impl Heap {
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (Tid, &Tuple)> {
         self.tuples.iter().map(|(tid, t)| (*tid, t))
     }
-
-    /// Number of versions.
-    pub(crate) fn len(&self) -> usize {
-        self.tuples.len()
-    }
 }

@@ -33,6 +33,9 @@ const STARTUP_MAX: usize = 10_000;
 const MESSAGE_MAX: usize = 0x3fff_ffff;
 /// The same for messages that have no reason to be long.
 const SMALL_MESSAGE_MAX: usize = 10_000;
+/// As much as PostgreSQL reads at once. What stays unread when a FATAL ends a session resets the connection, and the client
+/// may then never read why.
+const READ_AHEAD: usize = 8192;
 /// The protocol spoken: 3.0.
 const PROTOCOL: u32 = 3 << 16;
 
@@ -110,6 +113,7 @@ impl Connection {
     /// Reads until so many bytes are there; false at the end of the stream.
     async fn want(&mut self, count: usize) -> std::io::Result<bool> {
         while self.input.len() < count {
+            self.input.reserve(READ_AHEAD);
             if self.socket.read_buf(&mut self.input).await? == 0 {
                 return Ok(false);
             }
