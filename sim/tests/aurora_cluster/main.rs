@@ -4,4 +4,5 @@ mod api;
 mod faults;
 mod global;
 mod instance;
+mod proxy;
 mod stage;

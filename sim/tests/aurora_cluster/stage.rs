@@ -91,14 +91,19 @@ where
 
 /// A connection, within 3 s.
 pub(crate) async fn connect(address: SocketAddr) -> Result<PgConnection, sqlx::Error> {
+    let connected = timeout(seconds(3), connect_patiently(address)).await;
+    connected.map_err(|late| sqlx::Error::Io(late.into()))?
+}
+
+/// A connection, however long it takes.
+pub(crate) async fn connect_patiently(address: SocketAddr) -> Result<PgConnection, sqlx::Error> {
     let options = PgConnectOptions::new_without_pgpass()
         .host(&address.ip().to_string())
         .port(address.port())
         .username("postgres")
         .database("postgres")
         .ssl_mode(PgSslMode::Disable);
-    let connected = timeout(Duration::from_secs(3), options.connect()).await;
-    connected.map_err(|late| sqlx::Error::Io(late.into()))?
+    options.connect().await
 }
 
 /// A table of entries, in a database that was empty.

@@ -12,7 +12,7 @@
 //!   sessions (25006); `rds.global_db_rpo`; managed switchover, and failover that loses what was not shipped. Fencing of
 //!   the old writer is best effort: cut off, it goes on taking writes. Reached again, it is fenced, what it had written
 //!   beyond the fork is kept aside ([`Snapshot`]), and it rejoins on a new volume copied from the new writer;
-//! - the global writer endpoint ([`WriterEndpoint`]), the RDS API (`api`), RDS Proxy ([`Proxy`]).
+//! - the global writer endpoint ([`WriterEndpoint`]), the RDS API (`api`), RDS Proxy ([`proxy`]).
 //!
 //! May suffer: what [`ServiceFault`](crate::fault::ServiceFault) lists for Aurora, whatever befalls the hosts, and the
 //! network between them.
@@ -33,6 +33,7 @@ pub(super) mod gate;
 mod instance;
 mod message;
 mod operation;
+pub mod proxy;
 mod region;
 mod server;
 mod shipper;
