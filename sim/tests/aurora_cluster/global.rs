@@ -27,6 +27,54 @@ fn global_failover(allow_data_loss: bool) -> ServiceFault {
 }
 
 #[test]
+fn every_kind_of_write_is_refused_on_a_secondary() {
+    let notes = Notes::default();
+    let (world, _) = three(11);
+    let teller = client("teller", 0, &notes, |notes| async move {
+        let mut writer = open_ledger(0).await?;
+        sqlx::raw_sql("CREATE SEQUENCE number")
+            .execute(&mut writer)
+            .await?;
+        sleep(seconds(10)).await;
+        let mut secondary = connect(cluster(1)).await?;
+        for statement in [
+            "INSERT INTO entry VALUES (1, 1)",
+            "UPDATE entry SET amount = 0",
+            "DELETE FROM entry",
+            "WITH gone AS (DELETE FROM entry RETURNING id) SELECT * FROM gone",
+            "SELECT * FROM entry FOR SHARE",
+            "SELECT nextval('number')",
+            "SELECT setval('number', 7)",
+            "SELECT txid_current()",
+            "TRUNCATE entry",
+            "CREATE TABLE t (a int)",
+            "CREATE TEMP TABLE t (a int)",
+            "ALTER TABLE entry ADD COLUMN a int",
+            "CREATE INDEX ON entry (id)",
+            "CREATE ROLE teller",
+            "GRANT SELECT ON entry TO PUBLIC",
+            "DROP TABLE entry",
+        ] {
+            let refused = sqlx::query(statement).execute(&mut secondary).await;
+            let code = refused.map_or_else(|error| sqlstate(&error), |_| "accepted".to_owned());
+            notes.lock().unwrap().push((statement, code));
+        }
+        for statement in ["BEGIN READ WRITE", "BEGIN ISOLATION LEVEL SERIALIZABLE"] {
+            let refused = sqlx::raw_sql(statement)
+                .execute(&mut secondary)
+                .await
+                .unwrap_err();
+            assert_eq!(sqlstate(&refused), "0A000");
+        }
+        Ok(())
+    });
+    world.client(teller).run_until_done(seconds(60)).unwrap();
+    for (statement, code) in notes.lock().unwrap().iter() {
+        assert_eq!(code, "25006", "{statement}");
+    }
+}
+
+#[test]
 fn secondaries_follow_with_a_lag_and_refuse_writes() {
     let notes = Notes::default();
     let (world, database) = three(1);

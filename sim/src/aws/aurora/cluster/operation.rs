@@ -22,7 +22,7 @@ const QUIESCED_MARGIN: Duration = Duration::from_secs(5);
 impl Region {
     /// Begins a change of writer and hands it to the Region that is to become the writer.
     pub(super) async fn begin_operation(
-        &self,
+        self: &Arc<Self>,
         to: &str,
         allow_data_loss: bool,
     ) -> Result<Operation, Refusal> {
@@ -31,15 +31,30 @@ impl Region {
             self.queue(operation.clone());
             return Ok(operation);
         }
-        let reached = match self.global.member(to) {
-            Some(member) => Peer::once(member.replication, &Request::Operate).await.is_ok(),
-            None => false,
+        let Some(member) = self.global.member(to) else {
+            return Err(Refusal::NotMember(to.to_owned()));
         };
-        if !reached {
+        let Ok(mut peer) = Peer::connect(member.replication).await else {
             self.global.cancel(operation.id);
             return Err(Refusal::Unreachable(to.to_owned()));
+        };
+        if peer.ask(&Request::Operate, 0).await.is_err() {
+            // It may have begun, so it is too late for a refusal.
+            tokio::spawn(Arc::clone(self).insist(operation.clone()));
         }
         Ok(operation)
+    }
+
+    /// Reminds a Region of what it is to carry out until it has heard.
+    async fn insist(self: Arc<Self>, operation: Operation) {
+        while self.global.operation().as_ref() == Some(&operation) {
+            sleep(RETRY_PAUSE).await;
+            if let Some(member) = self.global.member(&operation.to)
+                && Peer::once(member.replication, &Request::Operate).await.is_ok()
+            {
+                return;
+            }
+        }
     }
 
     fn queue(&self, operation: Operation) {
@@ -67,6 +82,10 @@ impl Region {
         loop {
             let next = || self.state().operations.pop_front();
             let operation = self.news.until(next).await;
+            if self.global.operation().as_ref() != Some(&operation) {
+                // Heard of twice, and done or given up meanwhile.
+                continue;
+            }
             if operation.allow_data_loss {
                 self.fail_over(&operation).await;
             } else {
@@ -174,7 +193,7 @@ impl Region {
     }
 
     /// Carries out the failovers that faults ask for.
-    pub(super) async fn watch_faults(&self) {
+    pub(super) async fn watch_faults(self: &Arc<Self>) {
         loop {
             let news = self.faults.news();
             tokio::pin!(news);

@@ -53,7 +53,7 @@ impl Cluster {
     }
 
     /// How far each other Region lags behind this one, if this one is the writer's: the age of the oldest commit that it
-    /// has not acknowledged.
+    /// has not acknowledged, by the monotonic clock of whoever asks.
     pub fn lags(&self) -> std::collections::BTreeMap<String, std::time::Duration> {
         self.region.shipping.lags()
     }
