@@ -6,3 +6,4 @@ mod global;
 mod instance;
 mod proxy;
 mod stage;
+mod storm;
