@@ -13,7 +13,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Aurora PostgreSQL for three Regions, speaking the protocols of the real ones.
 /// Prints the environment variables that point an AWS SDK, the AWS CLI or a
 /// PostgreSQL client at them, and serves until Ctrl-C or SIGTERM. Global tables
-/// replicate between the Regions; each Aurora stands alone.
+/// replicate between the Regions. Aurora is one Global Database: its writer is
+/// in the first Region, and the RDS API fails it over.
 ///
 /// All data is in memory and gone when it stops.
 #[derive(Args)]

@@ -115,6 +115,83 @@ pub mod optional_duration {
     }
 }
 
+/// A range of durations, both ends included; a draw is uniform. In files: `{ min = "1ms", max = "3ms" }`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Span {
+    /// The shortest.
+    #[serde(with = "duration")]
+    pub min: Duration,
+    /// The longest.
+    #[serde(with = "duration")]
+    pub max: Duration,
+}
+
+impl Span {
+    /// No time at all.
+    pub const ZERO: Self = Self {
+        min: Duration::ZERO,
+        max: Duration::ZERO,
+    };
+
+    /// From `min` to `max` milliseconds.
+    pub const fn millis(min: u64, max: u64) -> Self {
+        Self {
+            min: Duration::from_millis(min),
+            max: Duration::from_millis(max),
+        }
+    }
+
+    #[cfg(any(feature = "aurora", feature = "dynamodb"))]
+    pub(crate) fn draw(&self, stream: &mut crate::Stream) -> Duration {
+        stream.between(self.min, self.max)
+    }
+}
+
+/// How long a change takes to become due at another Region, on top of the network's own time.
+///
+/// With probability `tail` uniform between `usual` and `max`, otherwise uniform between `min` and `usual`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lag {
+    /// The shortest lag.
+    #[serde(with = "duration")]
+    pub min: Duration,
+    /// The bound of the usual lag.
+    #[serde(with = "duration")]
+    pub usual: Duration,
+    /// The bound of the tail.
+    #[serde(with = "duration")]
+    pub max: Duration,
+    /// The probability of the tail, 0 to 1.
+    pub tail: f64,
+}
+
+impl Lag {
+    #[cfg(any(feature = "aurora", feature = "dynamodb"))]
+    pub(crate) fn draw(&self, stream: &mut crate::Stream) -> Duration {
+        let (low, high) = if stream.chance(self.tail) {
+            (self.usual, self.max)
+        } else {
+            (self.min, self.usual)
+        };
+        stream.between(low, high)
+    }
+}
+
+impl Default for Lag {
+    /// AWS: usually within a second, no bound promised.
+    fn default() -> Self {
+        let millis = Duration::from_millis;
+        Self {
+            min: millis(100),
+            usual: millis(900),
+            max: millis(5_000),
+            tail: 0.01,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

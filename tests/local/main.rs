@@ -53,6 +53,13 @@ impl Local {
         }
     }
 
+    /// A variable's value in every Region, as `REGION=URL` with commas between.
+    fn endpoints(&self, variable: &str) -> String {
+        let regions = self.regions.iter();
+        let endpoints = regions.map(|(region, variables)| format!("{region}={}", variables[variable]));
+        endpoints.collect::<Vec<_>>().join(",")
+    }
+
     fn stop(mut self, signal: &str) -> ExitStatus {
         let id = self.process.id().to_string();
         let sent = Command::new("kill").args(["-s", signal, &id]).status();
@@ -136,12 +143,15 @@ fn run(suite: &str, local: &Local, more: &[(&str, String)]) {
 #[test]
 fn the_boto3_suite_of_dynamodb_passes() {
     let local = Local::start();
-    let endpoints = local.regions.iter().map(|(region, variables)| {
-        let url = &variables["AWS_ENDPOINT_URL_DYNAMODB"];
-        format!("{region}={url}")
-    });
-    let endpoints = endpoints.collect::<Vec<_>>().join(",");
+    let endpoints = local.endpoints("AWS_ENDPOINT_URL_DYNAMODB");
     run("dynamodb_suite.py", &local, &[("DYNAMODB_ENDPOINTS", endpoints)]);
+}
+
+#[test]
+fn the_boto3_suite_of_the_rds_api_passes() {
+    let local = Local::start();
+    let endpoints = local.endpoints("AWS_ENDPOINT_URL_RDS");
+    run("database_suite.py", &local, &[("RDS_ENDPOINTS", endpoints)]);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //! local`.
 //!
 //! Each Region has servers of its own and the environment variables that point a client there. DynamoDB's Regions replicate
-//! with each other; the others do not know of each other. Nothing outlives the process.
+//! with each other, and Aurora's are one Global Database; the others do not know of each other. Nothing outlives the
+//! process.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -12,6 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use super::aurora::cluster::{GlobalCluster, Listeners, RegionConfig};
 use super::dynamodb::DynamoDb;
 use super::eventbridge::EventBridge;
 use super::routing::{Configuration, Endpoint};
@@ -119,8 +121,8 @@ pub async fn serve(options: Options) -> Result<Local, Error> {
         local.set(region, "AWS_REGION", region);
         local.set(region, "AWS_DEFAULT_REGION", region);
         local.messaging(region, options.seed).await?;
-        local.database(region).await?;
     }
+    local.database(&options).await?;
     local.routing(&options).await?;
     Ok(local)
 }
@@ -227,13 +229,41 @@ impl Local {
         Ok(())
     }
 
-    /// An Aurora of its own for each Region, without replication between them.
-    async fn database(&mut self, region: &str) -> Result<(), Error> {
-        let (listener, address) = self.listen().await?;
-        let engine = aurora::Engine::new(aurora::Options::default());
-        self.serving.spawn(async move { engine.serve(listener).await });
-        let url = format!("postgres://postgres@{address}/postgres");
-        self.set(region, "DATABASE_URL", url);
+    /// One Aurora Global Database, whose writer is the first Region. `DATABASE_URL` is a Region's cluster endpoint, read-only
+    /// but in the writer's; `DATABASE_READER_URL` its reader endpoint.
+    async fn database(&mut self, options: &Options) -> Result<(), Error> {
+        let mut members = Vec::new();
+        let mut listeners = Vec::new();
+        for region in &options.regions {
+            let (cluster, endpoint) = self.listen().await?;
+            let (reader, reader_endpoint) = self.listen().await?;
+            let (replication, address) = self.listen().await?;
+            let (api, api_address) = self.listen().await?;
+            let url = |address: SocketAddr| format!("postgres://postgres@{address}/postgres");
+            self.set(region, "DATABASE_URL", url(endpoint));
+            self.set(region, "DATABASE_READER_URL", url(reader_endpoint));
+            self.set(region, "AWS_ENDPOINT_URL_RDS", format!("http://{api_address}"));
+            members.push(RegionConfig {
+                region: region.clone(),
+                endpoint,
+                reader_endpoint,
+                replication: address,
+            });
+            listeners.push(Listeners {
+                cluster,
+                reader,
+                replication,
+                api,
+            });
+        }
+        let config = aurora::cluster::Config::new("local", options.seed, members);
+        let database = GlobalCluster::new(config).map_err(|error| Error::Start(error.to_string()))?;
+        for (region, listeners) in options.regions.iter().zip(listeners) {
+            let cluster = database
+                .cluster(region)
+                .map_err(|error| Error::Start(error.to_string()))?;
+            self.serving.spawn(cluster.run(listeners));
+        }
         Ok(())
     }
 
@@ -276,14 +306,15 @@ mod tests {
         let mut urls = Vec::new();
         for (region, variables) in local.regions() {
             assert_eq!(variables["AWS_REGION"], *region);
-            for service in ["DYNAMODB", "SQS", "EVENTBRIDGE"] {
+            for service in ["DYNAMODB", "RDS", "SQS", "EVENTBRIDGE"] {
                 urls.push(variables[&format!("AWS_ENDPOINT_URL_{service}")].clone());
             }
             urls.push(variables["DATABASE_URL"].clone());
+            urls.push(variables["DATABASE_READER_URL"].clone());
         }
         urls.sort();
         urls.dedup();
-        assert_eq!(urls.len(), 12);
+        assert_eq!(urls.len(), 18);
         let address = urls[0].strip_prefix("http://").expect("a URL").to_owned();
         assert!(TcpListener::bind(&address).await.is_err(), "taken");
         local.stop().await;

@@ -3,14 +3,21 @@
 //! The service asks at each request, delivery and replication step. Each kind of fault draws from a stream of its own, and
 //! what a fault cannot strike draws nothing: taking one fault away leaves the draws of the other kinds as they were.
 
+#[cfg(feature = "aurora")]
+mod aurora;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use super::service::{Failure, Invalid, Outage, Service, ServiceFault, Target};
 use crate::kernel::{Seed, Stream};
+
+#[cfg(feature = "aurora")]
+pub(crate) use aurora::{Failover, Kill};
 
 /// Names a fault that was begun, so that it can be ended and its bites counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -18,7 +25,14 @@ pub struct FaultId(usize);
 
 /// Begins, ends and counts the faults of one service in one Region. Clones are the same handle.
 #[derive(Clone, Debug)]
-pub struct FaultHandle(Arc<Mutex<Board>>);
+pub struct FaultHandle(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    board: Mutex<Board>,
+    /// Rings when a fault begins or ends.
+    news: Notify,
+}
 
 #[derive(Debug)]
 struct Board {
@@ -68,13 +82,16 @@ pub struct Touched {
 impl FaultHandle {
     /// No faults. The seed, the service and its place (`us-east-1`) decide the draws.
     pub fn new(seed: u64, service: Service, place: &str) -> FaultHandle {
-        FaultHandle(Arc::new(Mutex::new(Board {
-            service,
-            seed: Seed(seed),
-            place: format!("{service}/{place}"),
-            begun: Vec::new(),
-            draws: BTreeMap::new(),
-        })))
+        FaultHandle(Arc::new(Shared {
+            board: Mutex::new(Board {
+                service,
+                seed: Seed(seed),
+                place: format!("{service}/{place}"),
+                begun: Vec::new(),
+                draws: BTreeMap::new(),
+            }),
+            news: Notify::new(),
+        }))
     }
 
     /// Puts a fault in force beside those that are.
@@ -89,7 +106,10 @@ impl FaultHandle {
             in_force: true,
             bites: 0,
         });
-        Ok(FaultId(board.begun.len() - 1))
+        let id = FaultId(board.begun.len() - 1);
+        drop(board);
+        self.0.news.notify_waiters();
+        Ok(id)
     }
 
     /// Ends a fault. Ending one twice is no error.
@@ -97,6 +117,7 @@ impl FaultHandle {
         if let Some(begun) = self.board().begun.get_mut(id.0) {
             begun.in_force = false;
         }
+        self.0.news.notify_waiters();
     }
 
     /// Ends every fault.
@@ -104,6 +125,7 @@ impl FaultHandle {
         for begun in &mut self.board().begun {
             begun.in_force = false;
         }
+        self.0.news.notify_waiters();
     }
 
     /// How often a fault has bitten: requests, deliveries, entries or replication steps that it changed.
@@ -117,7 +139,7 @@ impl FaultHandle {
     }
 
     fn board(&self) -> MutexGuard<'_, Board> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Judges one request; what it touches is asked for only if any fault is in force.

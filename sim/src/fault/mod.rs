@@ -12,6 +12,8 @@ mod inject;
 mod plan;
 mod service;
 
+#[cfg(feature = "aurora")]
+pub(crate) use board::{Failover, Kill};
 pub use board::{FaultHandle, FaultId, Touched, Verdict};
 pub use plan::{Plan, PlannedFault};
 pub use service::{Failure, Invalid, Outage, Service, ServiceFault, Target};

@@ -10,6 +10,8 @@
 //! | unavailable | a refusal, a closed connection, or no answer ever | no |
 //! | pause or delay replication | nothing, here | elsewhere later |
 //! | messages, events | duplicates, disorder, delay, partial failure | as told |
+//! | Aurora: failover, crash during commit | closed connections, then a new writer | a commit under way: both can be |
+//! | Aurora: storm, kill, slow disk, disk full | 53300, 57014 or 57P01, late commits, 53100 | no; late |
 //!
 //! Every service takes the faults of requests; the others say which service they belong to.
 
@@ -31,6 +33,10 @@ pub enum Service {
     Sqs,
     /// EventBridge. Its resources are event buses.
     Eventbridge,
+    /// The Aurora PostgreSQL cluster of one Region. Its operations are the command words of statements (`COMMIT`, also for
+    /// the commit that ends a statement outside a transaction block) and the actions of the RDS API
+    /// (`FailoverGlobalCluster`). Throttling and failures strike the API alone.
+    Aurora,
     /// One endpoint of a routing-control cluster. Its resources are the ARNs of routing controls.
     RoutingControl,
 }
@@ -41,6 +47,7 @@ impl fmt::Display for Service {
             Service::Dynamodb => "DynamoDB",
             Service::Sqs => "SQS",
             Service::Eventbridge => "EventBridge",
+            Service::Aurora => "Aurora",
             Service::RoutingControl => "routing control",
         })
     }
@@ -187,16 +194,17 @@ pub enum ServiceFault {
         outage: Outage,
     },
     /// DynamoDB: changes stay here, and changes of others are not let in. What FIS calls pausing a global table's
-    /// replication.
+    /// replication. Aurora: the writer's log stays here.
     PauseReplication {
         /// Only with this Region. Default: with all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         region: Option<String>,
-        /// Only this table. Default: all.
+        /// DynamoDB: only this table. Default: all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         table: Option<String>,
     },
-    /// DynamoDB: each change becomes due this much later, evenly between the two: 0s to 1h.
+    /// DynamoDB: each change becomes due this much later, evenly between the two: 0s to 1h. Aurora: each batch of the
+    /// writer's log.
     DelayReplication {
         /// Only to this Region. Default: to all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -252,26 +260,83 @@ pub enum ServiceFault {
         /// The queue's name.
         queue: String,
     },
+    /// Aurora, once: the writer instance fails and another of the Region takes over. What FIS calls `failover-db-cluster`.
+    FailOverCluster {},
+    /// Aurora, once: the secondary in this Region becomes the writer of the Global Database.
+    FailOverGlobalCluster {
+        /// Without waiting for what the writer has not shipped yet. Otherwise a switchover, which needs both Regions.
+        allow_data_loss: bool,
+    },
+    /// Aurora: the writer instance crashes while it commits, and an in-Region failover follows. The client hears nothing.
+    CrashDuringCommit {
+        /// The chance, 0 to 1, that a commit is struck.
+        probability: f64,
+        /// The chance, 0 to 1, that a struck commit is durable.
+        applied: f64,
+        /// How many commits are struck before the fault is spent. Default: no limit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        times: Option<u64>,
+    },
+    /// Aurora: other clients hold so many connections to each instance.
+    ConnectionStorm {
+        /// How many.
+        connections: u32,
+    },
+    /// Aurora: each commit takes this much longer to become durable, evenly between the two: 0s to 10m.
+    SlowDisk {
+        /// The least.
+        #[serde(with = "units::duration")]
+        min: Duration,
+        /// The most.
+        #[serde(with = "units::duration")]
+        max: Duration,
+    },
+    /// Aurora: nothing can be written, 53100.
+    DiskFull {},
+    /// Aurora: a statement is killed before it does anything.
+    KillStatement {
+        /// Whom it strikes.
+        #[serde(default)]
+        target: Target,
+        /// The session is killed with it, 57P01; otherwise the statement alone, 57014.
+        #[serde(default)]
+        session: bool,
+    },
 }
 
 impl ServiceFault {
-    /// The service that alone can suffer it; none if all can.
-    pub fn service(&self) -> Option<Service> {
+    /// The services that can suffer it.
+    pub fn services(&self) -> &'static [Service] {
         match self {
             Self::Throttle { .. }
             | Self::FailBefore { .. }
             | Self::FailAfter { .. }
             | Self::LoseAnswer { .. }
             | Self::Slow { .. }
-            | Self::Unavailable { .. } => None,
-            Self::PauseReplication { .. } | Self::DelayReplication { .. } => Some(Service::Dynamodb),
+            | Self::Unavailable { .. } => &[
+                Service::Dynamodb,
+                Service::Sqs,
+                Service::Eventbridge,
+                Service::Aurora,
+                Service::RoutingControl,
+            ],
+            Self::PauseReplication { .. } | Self::DelayReplication { .. } => {
+                &[Service::Dynamodb, Service::Aurora]
+            }
             Self::DuplicateMessages { .. } | Self::ReorderMessages { .. } | Self::MissMessages { .. } => {
-                Some(Service::Sqs)
+                &[Service::Sqs]
             }
             Self::FailEntries { .. }
             | Self::DuplicateEvents { .. }
             | Self::DelayEvents { .. }
-            | Self::LoseTarget { .. } => Some(Service::Eventbridge),
+            | Self::LoseTarget { .. } => &[Service::Eventbridge],
+            Self::FailOverCluster {}
+            | Self::FailOverGlobalCluster { .. }
+            | Self::CrashDuringCommit { .. }
+            | Self::ConnectionStorm { .. }
+            | Self::SlowDisk { .. }
+            | Self::DiskFull {}
+            | Self::KillStatement { .. } => &[Service::Aurora],
         }
     }
 
@@ -293,6 +358,13 @@ impl ServiceFault {
             Self::DuplicateEvents { .. } => "duplicate-events",
             Self::DelayEvents { .. } => "delay-events",
             Self::LoseTarget { .. } => "lose-target",
+            Self::FailOverCluster {} => "fail-over-cluster",
+            Self::FailOverGlobalCluster { .. } => "fail-over-global-cluster",
+            Self::CrashDuringCommit { .. } => "crash-during-commit",
+            Self::ConnectionStorm { .. } => "connection-storm",
+            Self::SlowDisk { .. } => "slow-disk",
+            Self::DiskFull {} => "disk-full",
+            Self::KillStatement { .. } => "kill-statement",
         }
     }
 
@@ -302,6 +374,7 @@ impl ServiceFault {
             | Self::FailBefore { target, .. }
             | Self::FailAfter { target, .. }
             | Self::LoseAnswer { target }
+            | Self::KillStatement { target, .. }
             | Self::Slow { target, .. } => Some(target),
             _ => None,
         }
@@ -321,7 +394,7 @@ impl ServiceFault {
             })
         };
         let seconds = Duration::from_secs;
-        if self.service().is_some_and(|own| own != service) {
+        if !self.services().contains(&service) {
             return wrong("service", service.to_string(), "the one that has such a fault");
         }
         if let Some(target) = self.target() {
@@ -339,14 +412,22 @@ impl ServiceFault {
             Self::MissMessages { probability } => (*probability, 0.9, "0 to 0.9"),
             Self::ReorderMessages { probability }
             | Self::FailEntries { probability }
-            | Self::DuplicateEvents { probability } => (*probability, 1.0, "0 to 1"),
+            | Self::DuplicateEvents { probability }
+            | Self::CrashDuringCommit { probability, .. } => (*probability, 1.0, "0 to 1"),
             _ => (0.0, 1.0, ""),
         };
         if !(0.0..=highest).contains(&chance) {
             return wrong("probability", chance.to_string(), range);
         }
+        if let Self::CrashDuringCommit { applied, .. } = self
+            && !(0.0..=1.0).contains(applied)
+        {
+            return wrong("applied", applied.to_string(), "0 to 1");
+        }
         let (min, max, longest, range) = match self {
-            Self::Slow { min, max, .. } => (*min, *max, seconds(600), "min to 10m"),
+            Self::Slow { min, max, .. } | Self::SlowDisk { min, max } => {
+                (*min, *max, seconds(600), "min to 10m")
+            }
             Self::DelayEvents { min, max } => (*min, *max, seconds(600), "min to 10m"),
             Self::DelayReplication { min, max, .. } => (*min, *max, seconds(3_600), "min to 1h"),
             Self::DuplicateMessages { within, .. } => (*within, *within, seconds(900), "0s to 15m"),

@@ -121,8 +121,9 @@ impl std::error::Error for Error {}
 pub(super) mod code {
     pub(crate) const ACTIVE_SQL_TRANSACTION: &str = "25001";
     pub(crate) const AMBIGUOUS_COLUMN: &str = "42702";
-    pub(crate) const AMBIGUOUS_FUNCTION: &str = "42725";
     pub(crate) const ARRAY_SUBSCRIPT_ERROR: &str = "2202E";
+    pub(crate) const ADMIN_SHUTDOWN: &str = "57P01";
+    pub(crate) const CANNOT_CONNECT_NOW: &str = "57P03";
     pub(crate) const CANNOT_COERCE: &str = "42846";
     pub(crate) const CARDINALITY_VIOLATION: &str = "21000";
     pub(crate) const CHECK_VIOLATION: &str = "23514";
@@ -131,9 +132,9 @@ pub(super) mod code {
     pub(crate) const DEADLOCK_DETECTED: &str = "40P01";
     pub(crate) const DEPENDENT_OBJECTS_STILL_EXIST: &str = "2BP01";
     pub(crate) const DIVISION_BY_ZERO: &str = "22012";
+    pub(crate) const DISK_FULL: &str = "53100";
     pub(crate) const DUPLICATE_ALIAS: &str = "42712";
     pub(crate) const DUPLICATE_COLUMN: &str = "42701";
-    pub(crate) const DUPLICATE_CURSOR: &str = "42P03";
     pub(crate) const DUPLICATE_OBJECT: &str = "42710";
     pub(crate) const DUPLICATE_PREPARED_STATEMENT: &str = "42P05";
     pub(crate) const DUPLICATE_SCHEMA: &str = "42P06";
@@ -147,7 +148,6 @@ pub(super) mod code {
     pub(crate) const INTERNAL_ERROR: &str = "XX000";
     pub(crate) const INVALID_BINARY_REPRESENTATION: &str = "22P03";
     pub(crate) const INVALID_CATALOG_NAME: &str = "3D000";
-    pub(crate) const INVALID_COLUMN_DEFINITION: &str = "42611";
     pub(crate) const INVALID_COLUMN_REFERENCE: &str = "42P10";
     pub(crate) const INVALID_CURSOR_NAME: &str = "34000";
     pub(crate) const INVALID_DATETIME_FORMAT: &str = "22007";
@@ -162,7 +162,6 @@ pub(super) mod code {
     pub(crate) const INVALID_SQL_STATEMENT_NAME: &str = "26000";
     pub(crate) const INVALID_TABLE_DEFINITION: &str = "42P16";
     pub(crate) const INVALID_TEXT_REPRESENTATION: &str = "22P02";
-    pub(crate) const INVALID_TRANSACTION_TERMINATION: &str = "2D000";
     pub(crate) const IN_FAILED_SQL_TRANSACTION: &str = "25P02";
     pub(crate) const LOCK_NOT_AVAILABLE: &str = "55P03";
     pub(crate) const NOT_IN_PREREQUISITE_STATE: &str = "55000";
@@ -188,7 +187,6 @@ pub(super) mod code {
     pub(crate) const UNIQUE_VIOLATION: &str = "23505";
     pub(crate) const UNTRANSLATABLE_CHARACTER: &str = "22P05";
     pub(crate) const CHARACTER_NOT_IN_REPERTOIRE: &str = "22021";
-    pub(crate) const WITH_CHECK_OPTION_VIOLATION: &str = "44000";
     pub(crate) const WINDOWING_ERROR: &str = "42P20";
     pub(crate) const WRONG_OBJECT_TYPE: &str = "42809";
     pub(crate) const GENERATED_ALWAYS: &str = "428C9";

@@ -5,24 +5,22 @@
 //! roles, rights and row level security (`catalog`, `session`). What PostgreSQL has and this lacks is refused with
 //! 0A000 and the construct's name.
 //!
-//! Not modelled: replicas and failover (the log of committed changes in `storage::log` is where they will attach),
-//! triggers and stored procedures, enums and composite types, partitions, cursors of SQL, time zones other than UTC,
+//! Several instances over one volume, replicas, failover and the Global Database are in [`cluster`].
+//!
+//! Not modelled: triggers and stored procedures, enums and composite types, partitions, cursors of SQL, time zones other than UTC,
 //! collations other than C, TLS, passwords, COPY.
 //!
 //! One `Mutex` guards the state of an instance and is never held across a wait, so an engine runs on one thread and
 //! its order of events is that of the runtime. Time is `std::time` and tokio's, randomness the operating system's.
 
-#![allow(
-    dead_code,
-    reason = "the catalog keeps what pg_catalog shows, and the log what a replica reads, ahead of both"
-)]
-
 mod catalog;
+pub mod cluster;
 mod engine;
 mod error;
 mod exec;
 mod func;
 mod lock;
+mod recovery;
 mod session;
 mod sql;
 mod state;

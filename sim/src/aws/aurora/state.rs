@@ -32,6 +32,13 @@ pub(super) struct Backend {
     pub activity: (&'static str, String),
 }
 
+impl Backend {
+    /// Whether it may have a transaction under way.
+    pub(super) fn in_transaction(&self) -> bool {
+        self.activity.0 != "idle"
+    }
+}
+
 /// Everything shared by the sessions of an instance.
 #[derive(Debug)]
 pub(super) struct State {
@@ -49,7 +56,7 @@ pub(super) struct State {
     pub advanced: RefCell<BTreeMap<Oid, (i64, bool)>>,
     /// SERIALIZABLE's bookkeeping.
     pub ssi: RefCell<Ssi>,
-    /// Committed changes.
+    /// Where committed changes go.
     pub log: Log,
     /// Sessions.
     pub backends: BTreeMap<Pid, Backend>,
@@ -60,6 +67,10 @@ pub(super) struct State {
     next_pid: Pid,
     /// Refuses every write: a replica.
     pub read_only: bool,
+    /// The instance crashed: nothing happens here any more.
+    pub down: bool,
+    /// How often everything was read anew from the volume under its sessions.
+    pub generation: u64,
 }
 
 /// The key of a row in an index; None when a partial index leaves it out.
@@ -86,7 +97,7 @@ pub(super) fn index_key(
 
 impl State {
     /// An empty instance.
-    pub(super) fn new(catalog: Catalog, keep_log: bool) -> State {
+    pub(super) fn new(catalog: Catalog, log: Log) -> State {
         State {
             clog: Clog::default(),
             heaps: BTreeMap::new(),
@@ -95,13 +106,35 @@ impl State {
             sequences: RefCell::default(),
             advanced: RefCell::default(),
             ssi: RefCell::default(),
-            log: Log::new(keep_log),
+            log,
             backends: BTreeMap::new(),
             dead: VecDeque::new(),
             next_oid: super::catalog::FIRST_OID,
             next_heap: 1,
             next_pid: 100,
             read_only: false,
+            down: false,
+            generation: 0,
+        }
+    }
+
+    /// Gives out oids and heaps from these on.
+    pub(super) fn number_from(&mut self, oid: Oid, heap: HeapId) {
+        (self.next_oid, self.next_heap) = (oid, heap);
+    }
+
+    /// Takes the place of another state, whose sessions go on here outside of any transaction.
+    pub(super) fn succeed(&mut self, before: &mut State) {
+        self.backends = std::mem::take(&mut before.backends);
+        self.locks = std::mem::take(&mut before.locks);
+        self.next_pid = before.next_pid;
+        self.read_only = before.read_only;
+        self.generation = before.generation + 1;
+        for backend in self.backends.values_mut() {
+            backend.oldest = None;
+            if backend.in_transaction() {
+                backend.signal.hang_up();
+            }
         }
     }
 

@@ -3,86 +3,12 @@
 //! Defaults are AWS's documented behaviour. Where AWS documents none, the default is on the strict side and the seed is
 //! meant to choose.
 
+pub use crate::units::{Lag, Span};
 use crate::{Seed, Stream, units};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
-
-/// A range of durations, both ends included; a draw is uniform. In files: `{ min = "1ms", max = "3ms" }`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Span {
-    /// The shortest.
-    #[serde(with = "units::duration")]
-    pub min: Duration,
-    /// The longest.
-    #[serde(with = "units::duration")]
-    pub max: Duration,
-}
-
-impl Span {
-    /// No time at all.
-    pub const ZERO: Self = Self {
-        min: Duration::ZERO,
-        max: Duration::ZERO,
-    };
-
-    /// From `min` to `max` milliseconds.
-    pub const fn millis(min: u64, max: u64) -> Self {
-        Self {
-            min: Duration::from_millis(min),
-            max: Duration::from_millis(max),
-        }
-    }
-
-    pub(super) fn draw(&self, stream: &mut Stream) -> Duration {
-        stream.between(self.min, self.max)
-    }
-}
-
-/// How long a change takes to become due at another Region, on top of the network's own time.
-///
-/// With probability `tail` uniform between `usual` and `max`, otherwise uniform between `min` and `usual`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Lag {
-    /// The shortest lag.
-    #[serde(with = "units::duration")]
-    pub min: Duration,
-    /// The bound of the usual lag.
-    #[serde(with = "units::duration")]
-    pub usual: Duration,
-    /// The bound of the tail.
-    #[serde(with = "units::duration")]
-    pub max: Duration,
-    /// The probability of the tail, 0 to 1.
-    pub tail: f64,
-}
-
-impl Lag {
-    pub(super) fn draw(&self, stream: &mut Stream) -> Duration {
-        let (low, high) = if stream.chance(self.tail) {
-            (self.usual, self.max)
-        } else {
-            (self.min, self.usual)
-        };
-        stream.between(low, high)
-    }
-}
-
-impl Default for Lag {
-    /// AWS: usually within a second, no bound promised.
-    fn default() -> Self {
-        let millis = Duration::from_millis;
-        Self {
-            min: millis(100),
-            usual: millis(900),
-            max: millis(5_000),
-            tail: 0.01,
-        }
-    }
-}
 
 /// Which of two changes with the same private timestamp wins (undocumented).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,7 +16,7 @@ use std::time::SystemTime;
 use tokio::net::TcpListener;
 
 /// Bodies above this are refused with 413, as AWS does for every JSON service.
-const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(super) const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Where a service's own controls are, if it offers any. No AWS service has such a path.
 pub const ADMIN_PREFIX: &str = "/_sumzero/";
@@ -68,13 +68,6 @@ pub struct Protocol {
     pub health: String,
     /// Seeds the request ids.
     pub seed: u64,
-}
-
-impl Protocol {
-    fn request_id_purpose(&self) -> String {
-        let region = self.signing.region.as_deref().unwrap_or("any-region");
-        format!("{}/{region}/request-id", self.signing.service)
-    }
 }
 
 /// One well-formed, signed request.
@@ -155,10 +148,7 @@ pub trait Service: Send + Sync + 'static {
 /// None once listening: accept errors are waited out. The result type is that of an axum server.
 pub async fn serve<S: Service>(listener: TcpListener, service: Arc<S>) -> io::Result<()> {
     let protocol = service.protocol();
-    let ids = RequestIds {
-        style: protocol.request_ids,
-        stream: Mutex::new(Seed(protocol.seed).stream(&protocol.request_id_purpose())),
-    };
+    let ids = RequestIds::new(protocol.request_ids, &protocol.signing, protocol.seed);
     let app = Router::new()
         .fallback(handle::<S>)
         .layer(Extension(Arc::new(ids)))
@@ -271,7 +261,12 @@ fn is_json(headers: &HeaderMap, content_type: &str) -> bool {
     base.eq_ignore_ascii_case(content_type) || base.eq_ignore_ascii_case("application/json")
 }
 
-fn response(status: u16, content_type: &'static str, body: String, request_id: String) -> Response<Body> {
+pub(super) fn response(
+    status: u16,
+    content_type: &'static str,
+    body: String,
+    request_id: String,
+) -> Response<Body> {
     let date = HeaderValue::from_str(&imf_fixdate(SystemTime::now())).unwrap_or(HeaderValue::from_static(""));
     let id = HeaderValue::from_str(&request_id).unwrap_or(HeaderValue::from_static(""));
     let mut response = Response::new(Body::from(body));
@@ -312,13 +307,22 @@ fn crc32(bytes: &[u8]) -> u32 {
     })
 }
 
-struct RequestIds {
+pub(super) struct RequestIds {
     style: RequestIdStyle,
     stream: Mutex<Stream>,
 }
 
 impl RequestIds {
-    fn next(&self) -> String {
+    pub(super) fn new(style: RequestIdStyle, signing: &Signing, seed: u64) -> RequestIds {
+        let region = signing.region.as_deref().unwrap_or("any-region");
+        let purpose = format!("{}/{region}/request-id", signing.service);
+        RequestIds {
+            style,
+            stream: Mutex::new(Seed(seed).stream(&purpose)),
+        }
+    }
+
+    pub(super) fn next(&self) -> String {
         let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
         match self.style {
             RequestIdStyle::Opaque => {

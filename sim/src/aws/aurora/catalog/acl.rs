@@ -25,8 +25,6 @@ impl Privilege {
     pub(crate) const SEQUENCE: Privilege = Privilege(1 | 4 | 128);
     /// All rights on a schema.
     pub(crate) const SCHEMA: Privilege = Privilege(128 | 256);
-    /// All rights on a database.
-    pub(crate) const DATABASE: Privilege = Privilege(256 | 512 | 1024);
 
     /// Whether every right of `other` is in this set.
     pub(crate) fn contains(self, other: Privilege) -> bool {

@@ -223,6 +223,17 @@ impl Catalog {
         })
     }
 
+    /// The catalog as storage knows it: temporary tables end with the instance.
+    pub(super) fn without_temporary(self: Arc<Catalog>) -> Arc<Catalog> {
+        let temporary: Vec<Oid> = self.tables().filter(|t| t.temporary).map(|t| t.oid).collect();
+        if temporary.is_empty() {
+            return self;
+        }
+        let mut catalog = (*self).clone();
+        temporary.into_iter().for_each(|oid| catalog.remove(oid));
+        Arc::new(catalog)
+    }
+
     /// Puts or replaces a table, its name and its indexes' names.
     pub(super) fn put_table(&mut self, table: Table) {
         let oid = table.oid;

@@ -238,10 +238,6 @@ pub(crate) fn eval(ctx: &Ctx<'_>, e: &Expr, env: &Env<'_>) -> Result<Value> {
             }
         }
         Expr::Row(list) => Value::Record(eval_row(ctx, list, env)?.into()),
-        Expr::Field(inner, at) => match eval(ctx, inner, env)? {
-            Value::Record(fields) => fields.get(*at).cloned().unwrap_or(Value::Null),
-            _ => Value::Null,
-        },
         Expr::Sub(sub) => subquery(ctx, sub, env)?,
     })
 }

@@ -31,6 +31,17 @@ fn allowed<'d>(db: &Db<'d>, oid: Oid, rights: &[Privilege]) -> Result<&'d Sequen
     )
 }
 
+/// A sequence moves on the writer alone.
+fn on_writer(db: &Db<'_>, function: &str) -> Result<()> {
+    if db.state.read_only {
+        return fail(
+            code::READ_ONLY_SQL_TRANSACTION,
+            format!("cannot execute {function}() in a read-only transaction"),
+        );
+    }
+    Ok(())
+}
+
 /// Moves a sequence; positions are outside transactions, as a value once given is never given again.
 fn put(db: &Db<'_>, oid: Oid, position: (i64, bool)) {
     db.state.sequences.borrow_mut().insert(oid, position);
@@ -52,6 +63,7 @@ fn identity(db: &Db<'_>, def: &Sequence) -> bool {
 
 fn nextval(ctx: &Ctx<'_>, a: &[Value]) -> Result<Value> {
     let db = ctx.db()?;
+    on_writer(db, "nextval")?;
     let oid = a[0].as_i64() as Oid;
     let def = match db.catalog.sequence(oid) {
         // An identity column draws with the right to insert into its table.
@@ -128,6 +140,7 @@ fn lastval(ctx: &Ctx<'_>, _: &[Value]) -> Result<Value> {
 
 fn setval(ctx: &Ctx<'_>, a: &[Value]) -> Result<Value> {
     let db = ctx.db()?;
+    on_writer(db, "setval")?;
     let oid = a[0].as_i64() as Oid;
     let def = allowed(db, oid, &[Privilege::UPDATE])?;
     let at = a[1].as_i64();

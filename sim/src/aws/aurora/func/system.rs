@@ -63,6 +63,10 @@ fn current_xid(ctx: &Ctx<'_>, _: &[Value]) -> Result<Value> {
             }
             Ok(Value::Int8(xid as i64))
         }
+        None if db.state.read_only => fail(
+            code::READ_ONLY_SQL_TRANSACTION,
+            "cannot execute txid_current() during recovery",
+        ),
         None => waits.wait(Pending::Xid),
     }
 }

@@ -231,13 +231,6 @@ impl Locks {
         }
     }
 
-    /// Whether this backend holds this lock in exactly this mode.
-    pub(crate) fn holds(&self, pid: Pid, tag: Tag, mode: Mode) -> bool {
-        self.table
-            .get(&tag)
-            .is_some_and(|e| e.held.iter().any(|h| h.pid == pid && h.mode == mode))
-    }
-
     /// All holds and waits, for `pg_locks`.
     pub(crate) fn list(&self) -> impl Iterator<Item = (Tag, Pid, Mode, bool)> {
         self.table.iter().flat_map(|(tag, e)| {

@@ -1,7 +1,11 @@
 //! BEGIN, COMMIT, ROLLBACK, SAVEPOINT and what they do.
 
+use std::time::Duration;
+
+use super::signal::terminated;
 use super::transaction::Isolation;
 use super::{Answer, Block, Session, now};
+use crate::aws::aurora::cluster::gate::Fate;
 use crate::aws::aurora::error::{Error, Result, Severity, code, fail, unsupported};
 use crate::aws::aurora::exec::constraint;
 use crate::aws::aurora::sql::command::{Command, TransactionCommand, TransactionMode};
@@ -203,13 +207,57 @@ impl Session {
         if self.txn.is_none() {
             return Ok(());
         }
-        if let Err(error) = constraint::check_deferred(self).await {
-            self.abort();
-            return Err(error);
+        // Waiting comes first: the checks below must hold at the instant of the commit.
+        let checked = match self.pass_gate().await {
+            Ok(fate) => constraint::check_deferred(self).await.map(|()| fate),
+            Err(error) => Err(error),
+        };
+        let fate = match checked {
+            Ok(fate) => fate,
+            Err(error) => {
+                self.abort();
+                return Err(error);
+            }
+        };
+        self.commit_now()?;
+        match fate {
+            Fate::Answered(later) if later.is_zero() => Ok(()),
+            Fate::Answered(later) => {
+                tokio::time::sleep(later).await;
+                Ok(())
+            }
+            Fate::Unanswered => self.vanish().await,
+            Fate::Crashed => {
+                self.engine.die();
+                std::future::pending().await
+            }
         }
+    }
+
+    /// Waits for what the cluster makes a commit wait for.
+    async fn pass_gate(&mut self) -> Result<Fate> {
+        let wrote = self.txn.as_ref().is_some_and(|txn| !txn.xids.is_empty());
+        match self.engine.gate().cloned() {
+            Some(gate) if wrote => gate.pass(&self.engine, &self.signal).await,
+            _ => Ok(Fate::Answered(Duration::ZERO)),
+        }
+    }
+
+    fn commit_now(&mut self) -> Result<()> {
         let Some(txn) = self.txn.take() else { return Ok(()) };
         let engine = self.engine.clone();
         let mut state = engine.state();
+        if self.generation != state.generation {
+            txn.abandon(&mut state, self.pid);
+            self.end_transaction(&mut state, false);
+            return Err(terminated());
+        }
+        if state.read_only && !txn.xids.is_empty() {
+            // Fenced since it began.
+            txn.abort(&mut state, self.pid);
+            self.end_transaction(&mut state, false);
+            return Err(terminated());
+        }
         if let Some(sx) = txn.serializable
             && let Err(error) = state.ssi.get_mut().precommit(sx)
         {
@@ -219,6 +267,9 @@ impl Session {
         }
         txn.commit(&mut state, self.pid, now());
         self.end_transaction(&mut state, true);
+        if let Some(gate) = engine.gate() {
+            gate.committed();
+        }
         Ok(())
     }
 
@@ -226,8 +277,10 @@ impl Session {
     pub(super) fn abort(&mut self) {
         let engine = self.engine.clone();
         let mut state = engine.state();
-        if let Some(txn) = self.txn.take() {
-            txn.abort(&mut state, self.pid);
+        match self.txn.take() {
+            Some(txn) if self.generation == state.generation => txn.abort(&mut state, self.pid),
+            Some(txn) => txn.abandon(&mut state, self.pid),
+            None => {}
         }
         self.end_transaction(&mut state, false);
     }

@@ -13,7 +13,7 @@ mod utility;
 mod wait;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::time::Instant;
@@ -24,9 +24,10 @@ use self::signal::Signal;
 use self::transaction::{Isolation, Transaction};
 use super::catalog::Catalog;
 use super::catalog::system::reg_name;
+use super::cluster::gate::Strike;
 use super::engine::Engine;
 use super::error::{Error, Result, code, fail};
-use super::exec::{Rows, statement};
+use super::exec::{Pending, Rows, statement};
 use super::lock::{Pid, Tag};
 use super::sql::bind::Settings as BindSettings;
 use super::sql::plan::Output;
@@ -77,6 +78,8 @@ pub(super) struct Session {
     pub(super) txn: Option<Transaction>,
     /// Transaction block.
     pub block: Block,
+    /// The state's generation in which the transaction began.
+    generation: u64,
     /// When the running statement times out.
     pub(super) deadline: Option<Instant>,
     /// SQL-level prepared statements and the protocol's share one name space.
@@ -113,6 +116,7 @@ impl Session {
             signal,
             txn: None,
             block: Block::Idle,
+            generation: 0,
             deadline: None,
             prepared: BTreeMap::new(),
         }
@@ -121,10 +125,6 @@ impl Session {
     /// The session's own state.
     pub(super) fn local(&self) -> &Local {
         &self.local
-    }
-
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.engine.state()
     }
 
     /// The catalog that names are looked up in now.
@@ -158,7 +158,11 @@ impl Session {
         };
         self.local.transaction_start = self.local.statement_start;
         self.local.settings.borrow_mut().depth = Some(0);
-        let read_only = read_only || self.engine.state().read_only;
+        let read_only = {
+            let state = self.engine.state();
+            self.generation = state.generation;
+            read_only || state.read_only
+        };
         self.local.isolation.set(isolation.words());
         self.txn = Some(Transaction::new(isolation, read_only));
     }
@@ -275,7 +279,18 @@ impl Session {
     /// Runs one prepared statement. On failure the transaction, or its innermost savepoint, is undone.
     pub(super) async fn run(&mut self, prepared: &mut Prepared, params: &[Value]) -> Result<Answer> {
         self.begin_statement(&prepared.text);
-        let result = self.run_inner(prepared, params).await;
+        let result = match self.strike(&prepared.text).await {
+            Ok(lost) => {
+                let result = self.run_inner(prepared, params).await;
+                if lost {
+                    // Without a block this statement is the whole transaction.
+                    _ = self.finish_implicit().await;
+                    self.vanish::<()>().await;
+                }
+                result
+            }
+            Err(error) => Err(error),
+        };
         self.deadline = None;
         if let Err(error) = &result {
             self.fail_statement(error.code == code::IN_FAILED_SQL_TRANSACTION);
@@ -283,6 +298,29 @@ impl Session {
             self.forget_snapshot();
         }
         result
+    }
+
+    /// Lets a cluster's faults strike a statement before it runs; answers whether its answer is to be lost.
+    async fn strike(&mut self, text: &str) -> Result<bool> {
+        let Some(gate) = self.engine.gate().cloned() else {
+            return Ok(false);
+        };
+        match gate.judge(text)? {
+            Strike::Runs { delay, lost } => {
+                if !delay.is_zero() {
+                    self.wait_pending(Pending::Sleep(delay)).await?;
+                }
+                Ok(lost)
+            }
+            Strike::Silence => std::future::pending().await,
+            Strike::HangUp => self.vanish().await,
+        }
+    }
+
+    /// Ends the connection without an answer.
+    pub(super) async fn vanish<T>(&mut self) -> T {
+        self.signal.hang_up();
+        std::future::pending().await
     }
 
     async fn run_inner(&mut self, prepared: &mut Prepared, params: &[Value]) -> Result<Answer> {
@@ -399,7 +437,18 @@ impl Session {
         }
     }
 
-    /// Refuses a write in a read-only transaction.
+    /// Shows others that it waits for its client.
+    pub(super) fn idle(&self) {
+        if let Some(backend) = self.engine.state().backends.get_mut(&self.pid) {
+            backend.activity.0 = match self.block {
+                Block::Idle => "idle",
+                Block::Open => "idle in transaction",
+                Block::Failed => "idle in transaction (aborted)",
+            };
+        }
+    }
+
+    /// Refuses a write in a read-only transaction, or where there is no room.
     pub(super) fn check_writable(&mut self, command: &str) -> Result<()> {
         if self.txn().read_only {
             return Err(Error::new(
@@ -407,7 +456,7 @@ impl Session {
                 format!("cannot execute {command} in a read-only transaction"),
             ));
         }
-        Ok(())
+        self.engine.gate().map_or(Ok(()), |gate| gate.room())
     }
 }
 

@@ -1,6 +1,6 @@
-//! Interrupts of one session from outside: a cancel request, an administrator's termination, a shutdown.
+//! Interrupts of one session from outside: a cancel request, an administrator's termination, a crash.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use tokio::sync::Notify;
 
@@ -10,11 +10,21 @@ const CALM: u8 = 0;
 const CANCEL: u8 = 1;
 const TERMINATE: u8 = 2;
 
+/// What a session that an administrator ended is told.
+pub(crate) fn terminated() -> Box<Error> {
+    Error::fatal(
+        code::ADMIN_SHUTDOWN,
+        "terminating connection due to administrator command",
+    )
+}
+
 /// Set by others, looked at by the session before a statement and while it waits.
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
     wish: AtomicU8,
     wake: Notify,
+    gone: AtomicBool,
+    leave: Notify,
 }
 
 impl Signal {
@@ -30,6 +40,19 @@ impl Signal {
     pub(crate) fn terminate(&self) {
         self.wish.store(TERMINATE, Ordering::SeqCst);
         self.wake.notify_one();
+    }
+
+    /// Ends the connection with no answer.
+    pub(crate) fn hang_up(&self) {
+        self.gone.store(true, Ordering::SeqCst);
+        self.leave.notify_one();
+    }
+
+    /// Returns when the connection is to end.
+    pub(crate) async fn hung_up(&self) {
+        while !self.gone.load(Ordering::SeqCst) {
+            self.leave.notified().await;
+        }
     }
 
     /// A cancel that came while nothing ran is forgotten.
@@ -49,10 +72,7 @@ impl Signal {
                     "canceling statement due to user request",
                 ))
             }
-            TERMINATE => Err(Error::fatal(
-                "57P01",
-                "terminating connection due to administrator command",
-            )),
+            TERMINATE => Err(terminated()),
             _ => Ok(()),
         }
     }

@@ -282,6 +282,7 @@ impl Transaction {
                 state.ssi.get_mut().committed(sx, csn);
             }
             state.log.append(Record {
+                from: 0,
                 lsn: 0,
                 xid: self.xids[0],
                 at,
@@ -353,6 +354,11 @@ impl Transaction {
         }
         self.release_all(state, pid);
         state.vacuum();
+    }
+
+    /// Forgets a transaction whose work went with the state that it was done in.
+    pub(crate) fn abandon(mut self, state: &mut State, pid: Pid) {
+        self.release_all(state, pid);
     }
 
     fn release_all(&mut self, state: &mut State, pid: Pid) {

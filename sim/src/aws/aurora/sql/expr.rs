@@ -142,8 +142,6 @@ pub(crate) enum Expr {
     Element(Box<Expr>, Box<Expr>),
     /// ROW(...).
     Row(Vec<Expr>),
-    /// A field of a record.
-    Field(Box<Expr>, usize),
     /// A subquery.
     Sub(Arc<SubQuery>),
 }
@@ -170,12 +168,9 @@ impl Expr {
             | Expr::Extreme(_, v)
             | Expr::Array(_, v)
             | Expr::Row(v) => v.iter().for_each(f),
-            Expr::Cast(a, ..)
-            | Expr::Not(a)
-            | Expr::IsNull(a)
-            | Expr::IsBool(a, _)
-            | Expr::Negate(_, a)
-            | Expr::Field(a, _) => f(a),
+            Expr::Cast(a, ..) | Expr::Not(a) | Expr::IsNull(a) | Expr::IsBool(a, _) | Expr::Negate(_, a) => {
+                f(a)
+            }
             Expr::Compare(_, a, b)
             | Expr::Same(a, b)
             | Expr::Arith(_, _, a, b)
@@ -213,7 +208,6 @@ impl Expr {
             Expr::IsNull(a) => Expr::IsNull(boxed(a)?),
             Expr::IsBool(a, b) => Expr::IsBool(boxed(a)?, b),
             Expr::Negate(t, a) => Expr::Negate(t, boxed(a)?),
-            Expr::Field(a, i) => Expr::Field(boxed(a)?, i),
             Expr::Compare(op, a, b) => Expr::Compare(op, boxed(a)?, boxed(b)?),
             Expr::Same(a, b) => Expr::Same(boxed(a)?, boxed(b)?),
             Expr::Arith(op, t, a, b) => Expr::Arith(op, t, boxed(a)?, boxed(b)?),

@@ -349,8 +349,6 @@ pub(crate) struct Join {
     pub filter_after: Vec<Expr>,
     /// Places of the right input, for null extension.
     pub right_places: std::ops::Range<usize>,
-    /// Places of the left input.
-    pub left_places: std::ops::Range<usize>,
     /// Equal pairs of (left, right) expressions, for hashing.
     pub equal: Vec<(Expr, Expr)>,
 }

@@ -76,9 +76,24 @@ pub(crate) struct Heap {
 }
 
 impl Heap {
+    /// An empty heap whose next version comes after this one.
+    pub(crate) fn after(last: Tid) -> Heap {
+        Heap {
+            last,
+            ..Heap::default()
+        }
+    }
+
     /// Appends a version.
     pub(crate) fn insert(&mut self, row: Row, xmin: Xid, cmin: Cid) -> Tid {
-        self.last += 1;
+        let tid = self.last + 1;
+        self.place(tid, row, xmin, cmin);
+        tid
+    }
+
+    /// Puts a version where another instance put it.
+    pub(crate) fn place(&mut self, tid: Tid, row: Row, xmin: Xid, cmin: Cid) {
+        self.last = self.last.max(tid);
         let tuple = Tuple {
             xmin,
             cmin,
@@ -89,8 +104,7 @@ impl Heap {
             lockers: Vec::new(),
             row,
         };
-        self.tuples.insert(self.last, tuple);
-        self.last
+        self.tuples.insert(tid, tuple);
     }
 
     /// A version, unless vacuum took it.
@@ -111,10 +125,5 @@ impl Heap {
     /// All versions in the order written.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (Tid, &Tuple)> {
         self.tuples.iter().map(|(tid, t)| (*tid, t))
-    }
-
-    /// Number of versions.
-    pub(crate) fn len(&self) -> usize {
-        self.tuples.len()
     }
 }

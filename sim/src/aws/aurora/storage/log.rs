@@ -1,12 +1,13 @@
-//! The log of committed changes: what a replica, a restart or a failover is fed from.
+//! The log of committed changes: what a volume stores, and a replica, a restart or a failover is fed from.
 //!
 //! One record per committed transaction, in commit order, physical down to heap and tuple id so that a replica's
 //! storage equals the writer's. An LSN is a byte position: it grows by the record's approximate size, which is what
 //! replication lag in bytes is measured in. Sequences are logged when they advance, ahead of the commit that used them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::Volume;
 use super::heap::{HeapId, Row, Tid};
 use crate::aws::aurora::catalog::{Catalog, Oid};
 use crate::aws::aurora::txn::Xid;
@@ -38,6 +39,14 @@ pub(crate) enum Change {
 }
 
 impl Change {
+    /// The version it appended, if it did.
+    pub(crate) fn inserted(&self) -> Option<(HeapId, Tid, &Row)> {
+        match self {
+            Change::Insert { heap, tid, row } => Some((*heap, *tid, row)),
+            Change::Delete { .. } => None,
+        }
+    }
+
     fn size(&self) -> u64 {
         match self {
             Change::Insert { row, .. } => 48 + row.iter().map(|v| v.size() as u64).sum::<u64>(),
@@ -49,6 +58,8 @@ impl Change {
 /// What one committed transaction did.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
+    /// Position just before this record.
+    pub from: Lsn,
     /// Position just after this record.
     pub lsn: Lsn,
     /// The transaction.
@@ -63,23 +74,29 @@ pub(crate) struct Record {
     pub sequences: BTreeMap<Oid, (i64, bool)>,
 }
 
-/// Committed records, oldest first.
-#[derive(Debug, Default)]
+impl Record {
+    /// Bytes in the log.
+    fn size(&self) -> u64 {
+        let changes: u64 = self.changes.iter().map(Change::size).sum();
+        34 + changes + 24 * self.sequences.len() as u64 + if self.catalog.is_some() { 512 } else { 0 }
+    }
+}
+
+/// The end of the log that an instance writes or follows.
+#[derive(Debug)]
 pub(crate) struct Log {
-    records: VecDeque<Arc<Record>>,
     end: Lsn,
-    /// Nothing is kept while nobody reads: a lone writer must not grow with its history.
-    kept: bool,
+    /// Where the records go. Without it they are only counted: a lone instance must not grow with its history.
+    volume: Option<Volume>,
 }
 
 impl Log {
-    /// A log that keeps its records for readers, or only counts bytes.
-    pub(crate) fn new(kept: bool) -> Log {
-        Log {
-            records: VecDeque::new(),
-            end: 0x0100_0000,
-            kept,
-        }
+    /// The first position.
+    pub(crate) const START: Lsn = 0x0100_0000;
+
+    /// A log from this position on.
+    pub(crate) fn new(end: Lsn, volume: Option<Volume>) -> Log {
+        Log { end, volume }
     }
 
     /// The position after the last record.
@@ -87,27 +104,19 @@ impl Log {
         self.end
     }
 
-    /// Appends a committed transaction and returns its LSN.
-    pub(crate) fn append(&mut self, mut record: Record) -> Lsn {
-        self.end += 34 + record.changes.iter().map(Change::size).sum::<u64>();
-        self.end += 24 * record.sequences.len() as u64 + if record.catalog.is_some() { 512 } else { 0 };
-        record.lsn = self.end;
-        if self.kept {
-            self.records.push_back(Arc::new(record));
+    /// Appends a committed transaction.
+    pub(crate) fn append(&mut self, mut record: Record) {
+        record.from = self.end;
+        record.lsn = self.end + record.size();
+        self.end = record.lsn;
+        if let Some(volume) = &self.volume {
+            record.catalog = record.catalog.map(Catalog::without_temporary);
+            volume.append(record);
         }
-        self.end
     }
 
-    /// Records after a position.
-    pub(crate) fn after(&self, lsn: Lsn) -> impl Iterator<Item = &Arc<Record>> {
-        let from = self.records.partition_point(|r| r.lsn <= lsn);
-        self.records.range(from..)
-    }
-
-    /// Forgets what every reader has.
-    pub(crate) fn truncate(&mut self, upto: Lsn) {
-        while self.records.front().is_some_and(|r| r.lsn <= upto) {
-            self.records.pop_front();
-        }
+    /// Notes a record of another instance that was applied here.
+    pub(crate) fn follow(&mut self, record: &Record) {
+        self.end = record.lsn;
     }
 }

@@ -32,6 +32,8 @@ const ABORTED: u64 = u64::MAX;
 /// Outcomes of all transactions.
 #[derive(Debug)]
 pub(super) struct Clog {
+    /// The id of the first entry; all before it committed before everything.
+    first: Xid,
     states: Vec<u64>,
     /// Commits so far.
     pub csn: Csn,
@@ -39,11 +41,8 @@ pub(super) struct Clog {
 
 impl Default for Clog {
     fn default() -> Self {
-        // Ids 0..3 are reserved as in PostgreSQL; 1 is the bootstrap transaction, committed before everything.
-        Clog {
-            states: vec![ABORTED, 1, 1],
-            csn: 1,
-        }
+        // Ids 0..3 are reserved as in PostgreSQL; 1 is the bootstrap transaction.
+        Clog::from(3)
     }
 }
 
@@ -51,20 +50,53 @@ impl Clog {
     /// The bootstrap transaction, visible to everyone.
     pub(super) const BOOTSTRAP: Xid = 1;
 
+    /// Outcomes from this id on; what came before it is committed.
+    pub(super) fn from(first: Xid) -> Clog {
+        Clog {
+            first,
+            states: Vec::new(),
+            csn: 1,
+        }
+    }
+
+    fn place(&self, xid: Xid) -> Option<usize> {
+        xid.checked_sub(self.first).map(|place| place as usize)
+    }
+
+    /// Notes that a transaction of another instance committed, and returns its place. Ids that were passed over never
+    /// commit, or will be noted later.
+    pub(super) fn replay(&mut self, xid: Xid) -> Csn {
+        self.csn += 1;
+        if let Some(place) = self.place(xid) {
+            if self.states.len() <= place {
+                self.states.resize(place + 1, ABORTED);
+            }
+            self.states[place] = self.csn;
+        }
+        self.csn
+    }
+
     /// A new id, in progress.
     pub(super) fn begin(&mut self) -> Xid {
         self.states.push(IN_PROGRESS);
-        self.states.len() as Xid - 1
+        self.next_xid() - 1
     }
 
     /// The id that the next transaction will get.
     pub(super) fn next_xid(&self) -> Xid {
-        self.states.len() as Xid
+        self.first + self.states.len() as Xid
     }
 
     /// What became of a transaction.
     pub(super) fn outcome(&self, xid: Xid) -> Outcome {
-        match self.states.get(xid as usize) {
+        let Some(place) = self.place(xid) else {
+            return if xid == 0 {
+                Outcome::Aborted
+            } else {
+                Outcome::Committed(1)
+            };
+        };
+        match self.states.get(place) {
             Some(&IN_PROGRESS) => Outcome::InProgress,
             Some(&ABORTED) | None => Outcome::Aborted,
             Some(&csn) => Outcome::Committed(csn),
@@ -75,7 +107,7 @@ impl Clog {
     pub(super) fn commit(&mut self, xids: &[Xid]) -> Csn {
         self.csn += 1;
         for xid in xids {
-            if let Some(state) = self.states.get_mut(*xid as usize)
+            if let Some(state) = self.place(*xid).and_then(|place| self.states.get_mut(place))
                 && *state == IN_PROGRESS
             {
                 *state = self.csn;
@@ -87,7 +119,7 @@ impl Clog {
     /// Aborts ids.
     pub(super) fn abort(&mut self, xids: &[Xid]) {
         for xid in xids {
-            if let Some(state) = self.states.get_mut(*xid as usize)
+            if let Some(state) = self.place(*xid).and_then(|place| self.states.get_mut(place))
                 && *state == IN_PROGRESS
             {
                 *state = ABORTED;

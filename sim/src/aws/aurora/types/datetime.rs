@@ -3,7 +3,7 @@
 //! Modelled: ISO 8601 input and PostgreSQL's ISO output, numeric offsets, `infinity`, `now`, `today`, `epoch`. Not
 //! modelled: named time zones other than UTC, other date styles, BC years.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::aws::aurora::error::{Error, Result, code};
 
@@ -59,6 +59,17 @@ pub(crate) fn from_unix_micros(now: SystemTime) -> i64 {
         Err(before) => -i64::try_from(before.duration().as_micros()).unwrap_or(i64::MAX / 2),
     };
     unix - EPOCH_SHIFT_SECS * 1_000_000
+}
+
+/// The instant that so many microseconds since 2000-01-01 are.
+pub(crate) fn instant(micros: i64) -> SystemTime {
+    let unix = micros + EPOCH_SHIFT_SECS * 1_000_000;
+    let distance = Duration::from_micros(unix.unsigned_abs());
+    if unix < 0 {
+        UNIX_EPOCH - distance
+    } else {
+        UNIX_EPOCH + distance
+    }
 }
 
 fn leap(year: i64) -> bool {

@@ -18,7 +18,9 @@ use std::sync::Arc;
 pub(super) use array::Array;
 pub(super) use binary::{decode as decode_binary, encode as encode_binary};
 pub(super) use cast::{CastContext, apply_typmod, cast, castable};
-pub(super) use datetime::{Civil, USECS_PER_DAY, civil_from_days, days_from_civil, from_unix_micros};
+pub(super) use datetime::{
+    Civil, USECS_PER_DAY, civil_from_days, days_from_civil, from_unix_micros, instant,
+};
 pub(super) use interval::Interval;
 pub(super) use json::Json;
 pub(super) use numeric::Numeric;

@@ -3,6 +3,7 @@
 //! `pgwire` encodes what the server says. What a client says is read here with checked lengths, because `pgwire`'s own
 //! decoders trust the counts inside a message and panic on garbage. No TLS, trust authentication, no COPY.
 
+mod connection;
 mod frame;
 
 use std::collections::BTreeMap;
@@ -12,10 +13,10 @@ use pgwire::messages::Message;
 use pgwire::messages::data::{FieldDescription, RowDescription};
 use pgwire::messages::response::{CommandComplete, ErrorResponse};
 use pgwire::messages::startup::ParameterStatus;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use self::frame::Frame;
+pub(super) use self::connection::Connection;
+pub(super) use self::frame::Frame;
 use super::engine::Engine;
 use super::error::{Error, Result, Severity, code, fail};
 use super::session::prepared::Prepared;
@@ -25,13 +26,10 @@ use super::sql::parse;
 use super::sql::plan::Output;
 use super::state::Backend;
 use super::types::{Type, Value, decode_binary, decode_text, encode_binary, encode_text};
+use crate::fault::Outage;
 
 /// A startup packet longer than this is garbage.
-const STARTUP_MAX: usize = 10_000;
-/// PostgreSQL's limit on one message.
-const MESSAGE_MAX: usize = 0x3fff_ffff;
-/// The same for messages that have no reason to be long.
-const SMALL_MESSAGE_MAX: usize = 10_000;
+pub(super) const STARTUP_MAX: usize = 10_000;
 /// The protocol spoken: 3.0.
 const PROTOCOL: u32 = 3 << 16;
 
@@ -43,13 +41,7 @@ struct Portal {
     sent: usize,
 }
 
-struct Connection {
-    socket: TcpStream,
-    input: BytesMut,
-    output: BytesMut,
-}
-
-fn put(out: &mut BytesMut, kind: u8, body: impl FnOnce(&mut BytesMut)) {
+pub(super) fn put(out: &mut BytesMut, kind: u8, body: impl FnOnce(&mut BytesMut)) {
     out.put_u8(kind);
     let at = out.len();
     out.put_i32(0);
@@ -70,7 +62,7 @@ fn negotiate(out: &mut BytesMut, unknown: &[String]) {
     });
 }
 
-fn put_error(out: &mut BytesMut, e: &Error) {
+pub(super) fn put_error(out: &mut BytesMut, e: &Error) {
     let mut fields = vec![
         (b'S', e.severity.as_str().to_string()),
         (b'V', e.severity.as_str().to_string()),
@@ -97,56 +89,10 @@ fn put_error(out: &mut BytesMut, e: &Error) {
     }
 }
 
-impl Connection {
-    async fn flush(&mut self) -> std::io::Result<()> {
-        if !self.output.is_empty() {
-            self.socket.write_all(&self.output).await?;
-            self.output.clear();
-        }
-        Ok(())
-    }
-
-    /// Reads until so many bytes are there; false at the end of the stream.
-    async fn want(&mut self, count: usize) -> std::io::Result<bool> {
-        while self.input.len() < count {
-            if self.socket.read_buf(&mut self.input).await? == 0 {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    async fn message(&mut self) -> std::io::Result<Option<(u8, BytesMut)>> {
-        if !self.want(5).await? {
-            return Ok(None);
-        }
-        let len = u32::from_be_bytes([self.input[1], self.input[2], self.input[3], self.input[4]]) as usize;
-        let limit = match self.input[0] {
-            b'Q' | b'P' | b'B' | b'F' | b'd' => MESSAGE_MAX,
-            _ => SMALL_MESSAGE_MAX,
-        };
-        // PostgreSQL says nothing either: the stream can no longer be trusted.
-        if !(4..=limit).contains(&len) {
-            return Ok(None);
-        }
-        if !self.want(len + 1).await? {
-            return Ok(None);
-        }
-        let mut whole = self.input.split_to(len + 1);
-        let kind = whole[0];
-        let body = whole.split_off(5);
-        Ok(Some((kind, body)))
-    }
-}
-
 /// Serves one client until it leaves.
 pub(super) async fn connection(engine: Engine, socket: TcpStream) -> std::io::Result<()> {
     _ = socket.set_nodelay(true);
-    let mut c = Connection {
-        socket,
-        input: BytesMut::new(),
-        output: BytesMut::new(),
-    };
+    let mut c = Connection::new(socket);
     let parameters = loop {
         if !c.want(4).await? {
             return Ok(());
@@ -217,8 +163,16 @@ pub(super) async fn connection(engine: Engine, socket: TcpStream) -> std::io::Re
         .get("database")
         .cloned()
         .unwrap_or_else(|| user.clone());
-    let admitted = admit(&engine, &user);
-    let (pid, secret, signal) = match admitted {
+    match engine.gate().and_then(|gate| gate.outage()) {
+        None => {}
+        Some(Outage::Silence) => std::future::pending().await,
+        Some(Outage::Hangup) => return Ok(()),
+        Some(Outage::Refuse) => {
+            put_error(&mut c.output, &starting_up());
+            return c.flush().await;
+        }
+    }
+    let (pid, secret, signal) = match admit(&engine, &user) {
         Ok(backend) => backend,
         Err(e) => {
             put_error(&mut c.output, &e);
@@ -270,13 +224,29 @@ pub(super) async fn connection(engine: Engine, socket: TcpStream) -> std::io::Re
     });
     ready(&mut c, &session);
     c.flush().await?;
-    talk(&mut c, &mut session).await
+    let signal = session.signal();
+    tokio::select! {
+        biased;
+        () = signal.hung_up() => Ok(()),
+        ended = talk(&mut c, &mut session) => ended,
+    }
+}
+
+fn starting_up() -> Box<Error> {
+    Error::fatal(code::CANNOT_CONNECT_NOW, "the database system is starting up")
 }
 
 fn admit(engine: &Engine, user: &str) -> Result<(i32, i32, std::sync::Arc<Signal>)> {
     let secret = i32::from_be_bytes(super::func::os_random::<4>()?);
     let mut state = engine.state();
-    if state.backends.len() >= engine.options().connections_max {
+    if state.down {
+        return Err(starting_up());
+    }
+    let free = engine
+        .options()
+        .connections_max
+        .saturating_sub(state.backends.len());
+    if free == 0 || engine.gate().is_some_and(|gate| gate.crowded(free)) {
         return Err(Error::fatal(
             code::TOO_MANY_CONNECTIONS,
             "sorry, too many clients already",
@@ -315,6 +285,7 @@ fn ready(c: &mut Connection, session: &Session) {
     for notice in session.local().notices.borrow_mut().drain(..) {
         put_error(&mut c.output, &notice);
     }
+    session.idle();
     let status = session.status();
     put(&mut c.output, b'Z', |o| o.put_u8(status));
 }
@@ -327,7 +298,7 @@ async fn talk(c: &mut Connection, session: &mut Session) -> std::io::Result<()> 
         let idle_limit = session.idle_limit();
         let next = tokio::select! {
             biased;
-            next = c.message() => next?,
+            next = c.request() => next?,
             () = signal.asked() => {
                 match signal.check() {
                     Err(e) if e.severity == Severity::Fatal => {
@@ -360,6 +331,9 @@ async fn talk(c: &mut Connection, session: &mut Session) -> std::io::Result<()> 
                 };
                 if let Err(e) = finished {
                     put_error(&mut c.output, &e);
+                    if e.severity == Severity::Fatal {
+                        return c.flush().await;
+                    }
                 }
                 if session.block == Block::Idle {
                     portals.clear();

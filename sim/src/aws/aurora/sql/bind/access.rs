@@ -37,7 +37,6 @@ pub(super) fn optimise(
         node = Some(match node {
             None => leaf,
             Some(left) => {
-                let left_places = 0..bound.iter().map(|r| r.end).max().unwrap_or(0);
                 let mut join = Join {
                     kind: JoinKind::Inner,
                     left,
@@ -45,7 +44,6 @@ pub(super) fn optimise(
                     on: Vec::new(),
                     filter_after: Vec::new(),
                     right_places: places.clone(),
-                    left_places,
                     equal: Vec::new(),
                 };
                 hashable(&mut join, &bound);
@@ -197,7 +195,6 @@ fn settle_outer(join: &mut Join, before: &[std::ops::Range<usize>]) {
         choose_inside(&mut join.right, before);
         return;
     }
-    let right = places(&join.right);
     let on = std::mem::take(&mut join.on);
     match &mut join.right {
         Node::Scan(scan) => scan.filter.extend(on),
@@ -227,7 +224,6 @@ fn settle_outer(join: &mut Join, before: &[std::ops::Range<usize>]) {
                         on: Vec::new(),
                         filter_after: Vec::new(),
                         right_places: here,
-                        left_places: right.clone(),
                         equal: Vec::new(),
                     })),
                 });

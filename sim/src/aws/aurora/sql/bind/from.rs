@@ -21,18 +21,12 @@ impl Binder<'_> {
         for item in items {
             let first = self.width();
             let right = self.table_with_joins(item)?;
-            node = self.inner(node, right, 0..first, first..self.width());
+            node = self.inner(node, right, first..self.width());
         }
         Ok(node)
     }
 
-    pub(super) fn inner(
-        &mut self,
-        left: Node,
-        right: Node,
-        left_places: std::ops::Range<usize>,
-        right_places: std::ops::Range<usize>,
-    ) -> Node {
+    pub(super) fn inner(&mut self, left: Node, right: Node, right_places: std::ops::Range<usize>) -> Node {
         if matches!(left, Node::One) {
             return right;
         }
@@ -43,7 +37,6 @@ impl Binder<'_> {
             on: Vec::new(),
             filter_after: Vec::new(),
             right_places,
-            left_places,
             equal: Vec::new(),
         };
         Node::Join(Box::new(join))
@@ -75,7 +68,6 @@ impl Binder<'_> {
                         right: node,
                         on,
                         filter_after: Vec::new(),
-                        left_places: middle..end,
                         right_places: first..middle,
                         equal: Vec::new(),
                     }));
@@ -98,7 +90,6 @@ impl Binder<'_> {
                 right,
                 on,
                 filter_after: Vec::new(),
-                left_places: first..middle,
                 right_places: middle..end,
                 equal: Vec::new(),
             }));

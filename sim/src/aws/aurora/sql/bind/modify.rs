@@ -362,7 +362,6 @@ impl Binder<'_> {
                 on: Vec::new(),
                 filter_after: Vec::new(),
                 right_places: width..end,
-                left_places: 0..width,
                 equal: Vec::new(),
             }));
         }

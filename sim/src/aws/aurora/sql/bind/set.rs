@@ -263,7 +263,7 @@ impl Binder<'_> {
             filter: Vec::new(),
             ordinality: false,
         }));
-        Ok(self.inner(node, source, 0..offset, offset..width))
+        Ok(self.inner(node, source, offset..width))
     }
 }
 
