@@ -3,16 +3,17 @@
 //! hyper owns the socket while a handler runs, and a handler can only answer. So the socket is wrapped: once severed, every
 //! write fails, hyper gives the connection up, and the peer sees it close with nothing sent.
 
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+
+/// The pause after an accept that failed for want of something, descriptors above all.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Handed to each request's handler: the end of its connection.
 #[derive(Debug, Clone)]
@@ -30,6 +31,25 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// The next connection of a listener, and what cuts it.
+    pub(super) async fn accept(listener: &TcpListener) -> (Connection, Cutter) {
+        loop {
+            match listener.accept().await {
+                Ok((tcp, _)) => {
+                    // Without it, a small answer may wait for the peer's delayed acknowledgement. A socket that refuses
+                    // is slower, not wrong.
+                    let _ = tcp.set_nodelay(true);
+                    let severed = Arc::default();
+                    let cutter = Cutter(Arc::clone(&severed));
+                    return (Connection { tcp, severed }, cutter);
+                }
+                // The client was gone before it was accepted.
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            }
+        }
+    }
+
     fn check(&self) -> io::Result<()> {
         if self.severed.load(Ordering::Relaxed) {
             return Err(io::Error::new(
@@ -39,6 +59,14 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
 }
 
 impl AsyncRead for Connection {
@@ -78,37 +106,5 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.tcp).poll_shutdown(cx)
-    }
-}
-
-/// A listener whose connections can be severed.
-pub(super) struct Severable(pub(super) TcpListener);
-
-impl Listener for Severable {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        let (tcp, peer) = Listener::accept(&mut self.0).await;
-        // Without it, a small answer may wait for the peer's delayed acknowledgement. A socket that refuses is slower,
-        // not wrong.
-        let _ = tcp.set_nodelay(true);
-        (
-            Connection {
-                tcp,
-                severed: Arc::default(),
-            },
-            peer,
-        )
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-}
-
-impl Connected<IncomingStream<'_, Severable>> for Cutter {
-    fn connect_info(stream: IncomingStream<'_, Severable>) -> Self {
-        Cutter(Arc::clone(&stream.io().severed))
     }
 }

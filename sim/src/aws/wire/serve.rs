@@ -1,14 +1,18 @@
 //! Serving one AWS JSON service on one listener.
 
-use super::connection::{Cutter, Severable};
+use super::connection::{Connection, Cutter};
 use super::{Error, Signing, imf_fixdate};
 use crate::{Seed, Stream};
-use axum::body::{Body, to_bytes};
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use axum::{Extension, Router};
 use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -152,30 +156,36 @@ pub trait Service: Send + Sync + 'static {
 /// Accepts and serves connections until the future is dropped. Each connection is a tokio task on the current runtime.
 ///
 /// # Errors
-/// None once listening: accept errors are waited out. The result type is that of an axum server.
+/// None once listening: accept errors are waited out.
 pub async fn serve<S: Service>(listener: TcpListener, service: Arc<S>) -> io::Result<()> {
     let protocol = service.protocol();
-    let ids = RequestIds {
+    let ids = Arc::new(RequestIds {
         style: protocol.request_ids,
         stream: Mutex::new(Seed(protocol.seed).stream(&protocol.request_id_purpose())),
-    };
-    let app = Router::new()
-        .fallback(handle::<S>)
-        .layer(Extension(Arc::new(ids)))
-        .with_state(service);
-    axum::serve(
-        Severable(listener),
-        app.into_make_service_with_connect_info::<Cutter>(),
-    )
-    .await
+    });
+    loop {
+        let (connection, cutter) = Connection::accept(&listener).await;
+        let (service, ids) = (Arc::clone(&service), Arc::clone(&ids));
+        let answer = service_fn(move |request| {
+            let (service, ids, cutter) = (Arc::clone(&service), Arc::clone(&ids), cutter.clone());
+            async move { Ok::<_, Infallible>(handle(&*service, &cutter, &ids, request).await) }
+        });
+        tokio::spawn(async move {
+            // A date of hyper's own would come from a cache that all hosts of a thread share.
+            let mut http = http1::Builder::new();
+            http.auto_date_header(false);
+            // A connection that ends badly is its client's affair.
+            let _ = http.serve_connection(TokioIo::new(connection), answer).await;
+        });
+    }
 }
 
 async fn handle<S: Service>(
-    State(service): State<Arc<S>>,
-    ConnectInfo(cutter): ConnectInfo<Cutter>,
-    Extension(ids): Extension<Arc<RequestIds>>,
-    request: Request,
-) -> Response<Body> {
+    service: &S,
+    cutter: &Cutter,
+    ids: &RequestIds,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
     let protocol = service.protocol();
     let (parts, body) = request.into_parts();
     let content_type = protocol.json.content_type();
@@ -193,7 +203,7 @@ async fn handle<S: Service>(
         return respond(200, "text/plain", protocol.health.clone());
     }
     if parts.method == Method::POST && parts.uri.path().starts_with(ADMIN_PREFIX) {
-        let bytes = to_bytes(body, BODY_BYTES_MAX).await.unwrap_or_default();
+        let bytes = whole(body).await.unwrap_or_default();
         return match service.admin(parts.uri.path(), &bytes) {
             Some(Ok(body)) => respond(200, "application/json", body),
             Some(Err(error)) => respond(error.status(), "application/json", error.body()),
@@ -203,7 +213,7 @@ async fn handle<S: Service>(
     if parts.method != Method::POST || parts.uri.path() != "/" || !is_json(&parts.headers, content_type) {
         return respond(404, "text/plain", NOT_FOUND_BODY.to_owned());
     }
-    let Ok(bytes) = to_bytes(body, BODY_BYTES_MAX).await else {
+    let Some(bytes) = whole(body).await else {
         return respond(
             413,
             content_type,
@@ -230,6 +240,12 @@ async fn handle<S: Service>(
             respond(500, content_type, String::new())
         }
     }
+}
+
+/// The body; `None` if it is too long or did not arrive whole.
+async fn whole(body: Incoming) -> Option<Bytes> {
+    let body = Limited::new(body, BODY_BYTES_MAX).collect().await.ok()?;
+    Some(body.to_bytes())
 }
 
 /// The checks of the request layer, in AWS's order: a body that is JSON, an operation that exists, a signature, and
@@ -271,14 +287,18 @@ fn is_json(headers: &HeaderMap, content_type: &str) -> bool {
     base.eq_ignore_ascii_case(content_type) || base.eq_ignore_ascii_case("application/json")
 }
 
-fn response(status: u16, content_type: &'static str, body: String, request_id: String) -> Response<Body> {
+fn response(
+    status: u16,
+    content_type: &'static str,
+    body: String,
+    request_id: String,
+) -> Response<Full<Bytes>> {
     let date = HeaderValue::from_str(&imf_fixdate(SystemTime::now())).unwrap_or(HeaderValue::from_static(""));
     let id = HeaderValue::from_str(&request_id).unwrap_or(HeaderValue::from_static(""));
-    let mut response = Response::new(Body::from(body));
+    let mut response = Response::new(Full::from(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::SERVER, HeaderValue::from_static("Server"));
-    // Always ours: hyper would otherwise fill in a date from a cache that all hosts of a thread share.
     headers.insert(header::DATE, date);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert("x-amzn-requestid", id);
