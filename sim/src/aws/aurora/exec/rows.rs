@@ -34,8 +34,12 @@ pub(super) enum Locked {
 
 /// What stands between a transaction and a version.
 enum Standing {
-    /// Nothing. The lock belongs on this version and on those that replaced it without touching the key.
-    Free(Vec<Tid>),
+    /// Nothing. The lock belongs on this version and on those that replaced it without touching the key. `remembered`: a
+    /// finished transaction held what conflicts with it, and another that shared the row then still runs.
+    Free {
+        versions: Vec<Tid>,
+        remembered: bool,
+    },
     /// A running transaction; waiters for it line up for the row first, unless they hold a lock on it already.
     Wait {
         xid: Xid,
@@ -56,7 +60,9 @@ fn standing(state: &mut State, view: &View, own: &[Xid], target: Target<'_>, mov
     let Some(tuple) = heap.get_mut(target.tid) else {
         return Standing::Gone;
     };
-    tuple.lockers.retain(|(xid, _)| clog.running(*xid));
+    if !tuple.lockers.iter().any(|(xid, _)| clog.running(*xid)) {
+        tuple.lockers.clear();
+    }
     let ended = |next: Tid| {
         if next == 0 {
             Standing::Gone
@@ -65,9 +71,13 @@ fn standing(state: &mut State, view: &View, own: &[Xid], target: Target<'_>, mov
         }
     };
     let outcome = clog.outcome(tuple.xmax);
-    if tuple.xmax == 0 || outcome == Outcome::Aborted {
+    if tuple.xmax != 0 && outcome == Outcome::Aborted {
+        if !tuple.lockers.is_empty() {
+            tuple.lockers.push((tuple.xmax, tuple.xmax_lock));
+        }
         tuple.xmax = 0;
-    } else if outcome == Outcome::InProgress && mine(tuple.xmax) {
+    }
+    if tuple.xmax != 0 && outcome == Outcome::InProgress && mine(tuple.xmax) {
         return if tuple.cmax >= view.cid {
             Standing::Own
         } else {
@@ -79,7 +89,10 @@ fn standing(state: &mut State, view: &View, own: &[Xid], target: Target<'_>, mov
         .iter()
         .any(|(xid, held)| mine(*xid) && *held >= target.lock)
     {
-        return Standing::Free(vec![target.tid]);
+        return Standing::Free {
+            versions: vec![target.tid],
+            remembered: false,
+        };
     }
     if tuple.xmax != 0 {
         if outcome == Outcome::InProgress && moved {
@@ -99,13 +112,14 @@ fn standing(state: &mut State, view: &View, own: &[Xid], target: Target<'_>, mov
     let lockers = tuple
         .lockers
         .iter()
-        .filter(|(xid, held)| !mine(*xid) && held.conflicts(target.lock));
+        .filter(|(xid, held)| !mine(*xid) && clog.running(*xid) && held.conflicts(target.lock));
+    let sharing = tuple.lockers.iter().any(|(xid, _)| mine(*xid));
     match lockers.map(|(xid, _)| *xid).chain(updater).min() {
-        Some(xid) => Standing::Wait {
-            xid,
-            queue: !tuple.lockers.iter().any(|(xid, _)| mine(*xid)),
+        Some(xid) => Standing::Wait { xid, queue: !sharing },
+        None => Standing::Free {
+            versions: vec![target.tid],
+            remembered: !sharing && tuple.lockers.iter().any(|(_, held)| held.conflicts(target.lock)),
         },
-        None => Standing::Free(vec![target.tid]),
     }
 }
 
@@ -146,7 +160,16 @@ fn successors(heap: &Heap, clog: &Clog, own: &[Xid], target: Target<'_>) -> Stan
         }
         at = tuple.next;
     }
-    Standing::Free(chain)
+    Standing::Free {
+        versions: chain,
+        remembered: false,
+    }
+}
+
+/// Whether a lock, where nothing stands in its way, still goes through the queue for the row because of a holder that is
+/// only remembered. PostgreSQL decides this for the shared strengths by flags of the row that count finished holders in.
+fn queues_for_remembered(lock: RowLock) -> bool {
+    matches!(lock, RowLock::KeyShare | RowLock::Share)
 }
 
 /// The heavyweight mode in which waiters for a row queue.
@@ -183,18 +206,28 @@ pub(super) async fn lock(
     let result = loop {
         let engine = session.engine.clone();
         let own = session.txn().xids.clone();
-        let found = {
-            let mut state = engine.state();
-            let found = standing(&mut state, view, &own, target, moved);
-            if let Standing::Free(versions) = &found
-                && (record || moved)
-            {
-                note(session, &mut state, target, versions);
-            }
-            found
-        };
+        let found = standing(&mut engine.state(), view, &own, target, moved);
+        let place = (Tag::Tuple(target.heap, target.tid), queue_mode(target.lock));
         match found {
-            Standing::Free(_) => break Ok(Locked::Held { tid: target.tid }),
+            Standing::Free { remembered: true, .. }
+                if record && queued.is_none() && queues_for_remembered(target.lock) =>
+            {
+                if policy != WaitPolicy::Block {
+                    let pid = session.pid;
+                    if !engine.state().locks.get_mut().try_acquire(pid, place.0, place.1) {
+                        break would_block::<()>(policy, target.name).map(|_| Locked::Skipped);
+                    }
+                } else if let Err(e) = session.wait_for(place.0, place.1).await {
+                    break Err(e);
+                }
+                queued = Some(place);
+            }
+            Standing::Free { versions, .. } => {
+                if record || moved {
+                    note(session, &mut engine.state(), target, &versions);
+                }
+                break Ok(Locked::Held { tid: target.tid });
+            }
             Standing::Own => break Ok(Locked::Own),
             Standing::Gone if strict => break serialization_failure("delete"),
             Standing::Gone => break Ok(Locked::Gone),
@@ -208,13 +241,9 @@ pub(super) async fn lock(
             }
             Standing::Wait { xid, queue } => {
                 if policy != WaitPolicy::Block {
-                    match would_block::<()>(policy, target.name) {
-                        Err(e) => break Err(e),
-                        Ok(_) => break Ok(Locked::Skipped),
-                    }
+                    break would_block::<()>(policy, target.name).map(|_| Locked::Skipped);
                 }
                 if queue && queued.is_none() {
-                    let place = (Tag::Tuple(target.heap, target.tid), queue_mode(target.lock));
                     if let Err(e) = session.wait_for(place.0, place.1).await {
                         break Err(e);
                     }
@@ -234,16 +263,18 @@ pub(super) async fn lock(
     result
 }
 
-/// Writes a lock into versions of a row.
+/// Writes a lock into versions of a row, which forgets its finished holders.
 fn note(session: &mut Session, state: &mut State, target: Target<'_>, versions: &[Tid]) {
     let xid = session.write_xid(state);
+    let State { clog, heaps, .. } = state;
     for tid in versions {
-        if let Some(tuple) = state.heaps.get_mut(&target.heap).and_then(|h| h.get_mut(*tid))
+        if let Some(tuple) = heaps.get_mut(&target.heap).and_then(|h| h.get_mut(*tid))
             && !tuple
                 .lockers
                 .iter()
                 .any(|(x, held)| *x == xid && *held >= target.lock)
         {
+            tuple.lockers.retain(|(xid, _)| clog.running(*xid));
             tuple.lockers.push((xid, target.lock));
         }
     }

@@ -59,7 +59,7 @@ impl Running<'_> {
                 continue;
             };
             let old: Row = flat.row[..d.table.columns.len()].into();
-            self.end_version(&d.table, tid, 0, RowLock::Update)?;
+            self.end_version(&d.table, tid, RowLock::Update)?;
             self.events.push(Event::Deleted {
                 table: d.table.oid,
                 row: old,
@@ -109,14 +109,13 @@ impl Running<'_> {
         Ok(holds.then_some((flat, tid)))
     }
 
-    /// Marks a version as ended by this command.
-    pub(super) fn end_version(&mut self, table: &Table, tid: Tid, next: Tid, lock: RowLock) -> Result<()> {
+    /// Marks a version as ended by this command, so far without a successor.
+    pub(super) fn end_version(&mut self, table: &Table, tid: Tid, lock: RowLock) -> Result<()> {
         let engine = self.session.engine.clone();
         let mut state = engine.state();
         let xid = self.session.write_xid(&mut state);
         let cid = self.view.cid;
         let serializable = self.session.txn().serializable;
-        let mut carried = Vec::new();
         let State { clog, heaps, .. } = &mut *state;
         if let Some(tuple) = heaps.get_mut(&table.heap).and_then(|h| h.get_mut(tid)) {
             let own = &self.session.txn().xids;
@@ -128,14 +127,7 @@ impl Running<'_> {
             tuple.cmax = cid;
             // A stronger lock of the same transaction makes its update as strong.
             tuple.xmax_lock = held.map(|(_, held)| *held).fold(lock, RowLock::max);
-            tuple.next = next;
-            carried.clone_from(&tuple.lockers);
-        }
-        // Locks that do not conflict with the update, KEY SHARE that is, hold on the new version too.
-        if next != 0
-            && let Some(tuple) = state.heaps.get_mut(&table.heap).and_then(|h| h.get_mut(next))
-        {
-            tuple.lockers.extend(carried);
+            tuple.next = 0;
         }
         let row = state
             .heaps
@@ -150,7 +142,7 @@ impl Running<'_> {
             Change::Delete {
                 heap: table.heap,
                 tid,
-                next,
+                next: 0,
             },
         ));
         Ok(())
@@ -166,17 +158,22 @@ impl Running<'_> {
             RowLock::NoKeyUpdate
         };
         // The old version ends before the new one enters the indexes, so that the row does not conflict with itself.
-        self.end_version(table, tid, 0, lock)?;
+        self.end_version(table, tid, lock)?;
         let next = self.write_new(table, new, Some((tid, old))).await?;
         let engine = self.session.engine.clone();
         let mut state = engine.state();
-        let mut carried = Vec::new();
-        if let Some(tuple) = state.heaps.get_mut(&table.heap).and_then(|h| h.get_mut(tid)) {
-            tuple.next = next;
-            carried.clone_from(&tuple.lockers);
-        }
-        if let Some(tuple) = state.heaps.get_mut(&table.heap).and_then(|h| h.get_mut(next)) {
-            tuple.lockers.extend(carried);
+        let State { clog, heaps, .. } = &mut *state;
+        if let Some(heap) = heaps.get_mut(&table.heap) {
+            let mut carried = Vec::new();
+            if let Some(tuple) = heap.get_mut(tid) {
+                tuple.next = next;
+                carried.clone_from(&tuple.lockers);
+                tuple.lockers.retain(|(xid, _)| clog.running(*xid));
+            }
+            // Locks that do not conflict with the update, KEY SHARE that is, hold on the new version too.
+            if let Some(tuple) = heap.get_mut(next) {
+                tuple.lockers.extend(carried);
+            }
         }
         for (_, change) in self.session.txn().changes.iter_mut().rev() {
             if let Change::Delete {
