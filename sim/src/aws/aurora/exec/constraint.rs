@@ -145,6 +145,27 @@ pub(super) fn note_write(
     Ok(())
 }
 
+/// Tells SERIALIZABLE whose end of a row made a unique key free.
+pub(super) fn note_takeover(
+    state: &mut State,
+    sx: Option<SxId>,
+    table: &Table,
+    def: &IndexDef,
+    key: &[Value],
+) -> Result<()> {
+    let State { heaps, ssi, .. } = state;
+    let Some(heap) = heaps.get(&table.heap) else {
+        return Ok(());
+    };
+    let Some(index) = heap.indexes.get(&def.oid) else {
+        return Ok(());
+    };
+    for tuple in index.equal(key).into_iter().filter_map(|tid| heap.get(tid)) {
+        ssi.get_mut().took_key(sx, tuple.xmax)?;
+    }
+    Ok(())
+}
+
 pub(super) fn pick(row: &Row, columns: &[usize]) -> Vec<Value> {
     columns
         .iter()

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::constraint::{Event, Unique, unique_conflict};
+use super::constraint::{Event, Unique, note_takeover, unique_conflict};
 use super::eval::{Env, holds};
 use super::rows::{Locked, Target, serialization_failure};
 use super::statement::Running;
@@ -159,6 +159,8 @@ impl Running<'_> {
                 return super::Ctx::pure().bug("a table without a heap");
             };
             let tid = heap.insert(row.clone(), xid, cid);
+            let sx = self.session.txn().serializable;
+            state.ssi.get_mut().wrote_heap(sx, table.heap)?;
             let txn = self.session.txn();
             txn.changes.push((
                 xid,
@@ -183,10 +185,16 @@ impl Running<'_> {
                     } else {
                         Unique::Free
                     };
+                    if !matches!(verdict, Unique::Wait(_)) {
+                        // A key that is taken counts too: a conflict would otherwise hide behind its violation.
+                        let sx = self.session.txn().serializable;
+                        state.ssi.get_mut().wrote_key(sx, table.heap, def.oid, &key)?;
+                        if def.unique {
+                            note_takeover(&mut state, sx, table, def, &key)?;
+                        }
+                    }
                     match verdict {
                         Unique::Free => {
-                            let sx = self.session.txn().serializable;
-                            state.ssi.get_mut().wrote_key(sx, table.heap, def.oid, &key)?;
                             if let Some(index) = state
                                 .heaps
                                 .get_mut(&table.heap)
@@ -204,11 +212,6 @@ impl Running<'_> {
                 };
                 self.session.wait_for_xid(wait).await?;
             }
-        }
-        {
-            let mut state = engine.state();
-            let sx = self.session.txn().serializable;
-            state.ssi.get_mut().wrote_heap(sx, table.heap)?;
         }
         self.events.push(match replaces {
             None => Event::Inserted {

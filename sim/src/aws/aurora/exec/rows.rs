@@ -104,11 +104,9 @@ fn standing(state: &mut State, view: &View, own: &[Xid], target: Target<'_>, mov
         if !tuple.xmax_lock.conflicts(target.lock) {
             return successors(heap, clog, own, target);
         }
-        if outcome != Outcome::InProgress {
-            return ended(tuple.next);
-        }
     }
-    let updater = (tuple.xmax != 0).then_some(tuple.xmax);
+    // Whoever holds what conflicts is waited for even on a version that has been replaced.
+    let updater = (outcome == Outcome::InProgress && tuple.xmax != 0).then_some(tuple.xmax);
     let lockers = tuple
         .lockers
         .iter()
@@ -116,6 +114,7 @@ fn standing(state: &mut State, view: &View, own: &[Xid], target: Target<'_>, mov
     let sharing = tuple.lockers.iter().any(|(xid, _)| mine(*xid));
     match lockers.map(|(xid, _)| *xid).chain(updater).min() {
         Some(xid) => Standing::Wait { xid, queue: !sharing },
+        None if tuple.xmax != 0 => ended(tuple.next),
         None => Standing::Free {
             versions: vec![target.tid],
             remembered: !sharing && tuple.lockers.iter().any(|(_, held)| held.conflicts(target.lock)),

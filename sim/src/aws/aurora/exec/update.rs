@@ -21,25 +21,24 @@ impl Running<'_> {
     pub(super) async fn update(&mut self, u: &Update) -> Result<(Rows, usize)> {
         let flats = self.with_waits(|ctx| targets(ctx, &u.select)).await?;
         let keys = u.table.key_columns();
-        let touches_key = u.set.iter().any(|(at, _)| keys.contains(at));
         let mut returned = Vec::new();
         let mut touched = 0;
         for flat in flats {
-            // Whether a key really changes is known only from the new values.
-            let mut lock = RowLock::NoKeyUpdate;
-            if touches_key {
-                let old: Row = flat.row[..u.table.columns.len()].into();
-                let new = self.assigned(&u.table, &u.set, &old, &flat.row)?;
-                if keys.iter().any(|k| compare(&old[*k], &new[*k]).is_ne()) {
-                    lock = RowLock::Update;
-                }
-            }
+            // What the row would become is computed and checked before anyone is waited for, and again if it has changed
+            // by then.
+            let asked = flat.tids.first().copied();
+            let (mut old, mut new) = self.proposed(u, &flat)?;
+            let lock = if keys.iter().any(|k| compare(&old[*k], &new[*k]).is_ne()) {
+                RowLock::Update
+            } else {
+                RowLock::NoKeyUpdate
+            };
             let Some((mut flat, tid)) = self.claim(&u.table, &u.select, flat, lock).await? else {
                 continue;
             };
-            let old: Row = flat.row[..u.table.columns.len()].into();
-            let new = self.assigned(&u.table, &u.set, &old, &flat.row)?;
-            self.check_row(&u.table, &new, &u.check)?;
+            if asked != Some(tid) {
+                (old, new) = self.proposed(u, &flat)?;
+            }
             self.replace(&u.table, tid, old, new.clone()).await?;
             touched += 1;
             if let Some(returning) = &u.returning {
@@ -48,6 +47,14 @@ impl Running<'_> {
             }
         }
         Ok((returned, touched))
+    }
+
+    /// The row as it is and as it would become, which is found in order.
+    fn proposed(&mut self, u: &Update, flat: &Flat) -> Result<(Row, Row)> {
+        let old: Row = flat.row[..u.table.columns.len()].into();
+        let new = self.assigned(&u.table, &u.set, &old, &flat.row)?;
+        self.check_row(&u.table, &new, &u.check)?;
+        Ok((old, new))
     }
 
     pub(super) async fn delete(&mut self, d: &Delete) -> Result<(Rows, usize)> {
