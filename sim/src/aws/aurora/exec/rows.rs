@@ -34,12 +34,10 @@ pub(super) enum Locked {
 
 /// What stands between a transaction and a version.
 enum Standing {
-    /// Nothing. The lock belongs on this version and on those that replaced it without touching the key. `remembered`: a
-    /// finished transaction held what conflicts with it, and another that shared the row then still runs.
-    Free {
-        versions: Vec<Tid>,
-        remembered: bool,
-    },
+    /// Nothing. The lock belongs on this version and on those that replaced it without touching the key.
+    Free(Vec<Tid>),
+    /// No one, but the way is through the queue for the row.
+    Queue,
     /// A running transaction; waiters for it line up for the row first, unless they hold a lock on it already.
     Wait {
         xid: Xid,
@@ -50,8 +48,22 @@ enum Standing {
     Own,
 }
 
-/// How a version stands towards a wanted lock. `moved`: the lock has followed the row here from an older version.
-fn standing(state: &mut State, view: &View, own: &[Xid], target: Target<'_>, moved: bool) -> Standing {
+/// How far a request for a lock has come.
+#[derive(Clone, Copy)]
+struct Progress {
+    /// The lock will be noted in the row: no change of it follows that would be the lock.
+    record: bool,
+    /// It has followed the row here from an older version.
+    moved: bool,
+    /// It has been through the queue for this version.
+    queued: bool,
+}
+
+/// How a version stands towards a wanted lock.
+///
+/// Where several transactions have shared a row and one of them still runs, PostgreSQL keeps the strengths of the finished
+/// ones, and whoever would have conflicted with one of these goes through the queue for the row.
+fn standing(state: &mut State, view: &View, own: &[Xid], target: Target<'_>, progress: Progress) -> Standing {
     let mine = |xid: Xid| own.contains(&xid);
     let State { clog, heaps, .. } = state;
     let Some(heap) = heaps.get_mut(&target.heap) else {
@@ -89,13 +101,10 @@ fn standing(state: &mut State, view: &View, own: &[Xid], target: Target<'_>, mov
         .iter()
         .any(|(xid, held)| mine(*xid) && *held >= target.lock)
     {
-        return Standing::Free {
-            versions: vec![target.tid],
-            remembered: false,
-        };
+        return Standing::Free(vec![target.tid]);
     }
     if tuple.xmax != 0 {
-        if outcome == Outcome::InProgress && moved {
+        if outcome == Outcome::InProgress && progress.moved {
             return Standing::Wait {
                 xid: tuple.xmax,
                 queue: false,
@@ -112,13 +121,19 @@ fn standing(state: &mut State, view: &View, own: &[Xid], target: Target<'_>, mov
         .iter()
         .filter(|(xid, held)| !mine(*xid) && clog.running(*xid) && held.conflicts(target.lock));
     let sharing = tuple.lockers.iter().any(|(xid, _)| mine(*xid));
+    let queues = !sharing && !progress.queued;
     match lockers.map(|(xid, _)| *xid).chain(updater).min() {
-        Some(xid) => Standing::Wait { xid, queue: !sharing },
+        Some(xid) => Standing::Wait { xid, queue: queues },
+        None if tuple.xmax != 0 && !tuple.lockers.is_empty() && queues => Standing::Queue,
         None if tuple.xmax != 0 => ended(tuple.next),
-        None => Standing::Free {
-            versions: vec![target.tid],
-            remembered: !sharing && tuple.lockers.iter().any(|(_, held)| held.conflicts(target.lock)),
-        },
+        None if progress.record
+            && queues
+            && queues_for_finished(target.lock)
+            && tuple.lockers.iter().any(|(_, held)| held.conflicts(target.lock)) =>
+        {
+            Standing::Queue
+        }
+        None => Standing::Free(vec![target.tid]),
     }
 }
 
@@ -159,15 +174,12 @@ fn successors(heap: &Heap, clog: &Clog, own: &[Xid], target: Target<'_>) -> Stan
         }
         at = tuple.next;
     }
-    Standing::Free {
-        versions: chain,
-        remembered: false,
-    }
+    Standing::Free(chain)
 }
 
-/// Whether a lock, where nothing stands in its way, still goes through the queue for the row because of a holder that is
-/// only remembered. PostgreSQL decides this for the shared strengths by flags of the row that count finished holders in.
-fn queues_for_remembered(lock: RowLock) -> bool {
+/// Whether a lock that is to be noted minds finished sharers of a row that nobody has ended. PostgreSQL decides this for the
+/// shared strengths by flags of the row, which count them in, and for the others by looking who runs.
+fn queues_for_finished(lock: RowLock) -> bool {
     matches!(lock, RowLock::KeyShare | RowLock::Share)
 }
 
@@ -205,27 +217,32 @@ pub(super) async fn lock(
     let result = loop {
         let engine = session.engine.clone();
         let own = session.txn().xids.clone();
-        let found = standing(&mut engine.state(), view, &own, target, moved);
+        let progress = Progress {
+            record,
+            moved,
+            queued: queued.is_some(),
+        };
+        let found = standing(&mut engine.state(), view, &own, target, progress);
         let place = (Tag::Tuple(target.heap, target.tid), queue_mode(target.lock));
         match found {
-            Standing::Free { remembered: true, .. }
-                if record && queued.is_none() && queues_for_remembered(target.lock) =>
-            {
-                if policy != WaitPolicy::Block {
-                    let pid = session.pid;
-                    if !engine.state().locks.get_mut().try_acquire(pid, place.0, place.1) {
-                        break would_block::<()>(policy, target.name).map(|_| Locked::Skipped);
-                    }
-                } else if let Err(e) = session.wait_for(place.0, place.1).await {
-                    break Err(e);
-                }
-                queued = Some(place);
-            }
-            Standing::Free { versions, .. } => {
+            Standing::Free(versions) => {
                 if record || moved {
                     note(session, &mut engine.state(), target, &versions);
                 }
                 break Ok(Locked::Held { tid: target.tid });
+            }
+            Standing::Queue => {
+                if policy == WaitPolicy::Block {
+                    if let Err(e) = session.wait_for(place.0, place.1).await {
+                        break Err(e);
+                    }
+                } else {
+                    let pid = session.pid;
+                    if !engine.state().locks.get_mut().try_acquire(pid, place.0, place.1) {
+                        break would_block::<()>(policy, target.name).map(|_| Locked::Skipped);
+                    }
+                }
+                queued = Some(place);
             }
             Standing::Own => break Ok(Locked::Own),
             Standing::Gone if strict => break serialization_failure("delete"),
@@ -242,7 +259,7 @@ pub(super) async fn lock(
                 if policy != WaitPolicy::Block {
                     break would_block::<()>(policy, target.name).map(|_| Locked::Skipped);
                 }
-                if queue && queued.is_none() {
+                if queue {
                     if let Err(e) = session.wait_for(place.0, place.1).await {
                         break Err(e);
                     }
