@@ -104,10 +104,14 @@ fn standing(state: &mut State, view: &View, own: &[Xid], target: Target<'_>, pro
         return Standing::Free(vec![target.tid]);
     }
     if tuple.xmax != 0 {
-        if outcome == Outcome::InProgress && progress.moved {
-            return Standing::Wait {
-                xid: tuple.xmax,
-                queue: false,
+        // One that follows a row goes on to its newest version, even where an older one could be locked.
+        if progress.moved {
+            return match outcome {
+                Outcome::InProgress => Standing::Wait {
+                    xid: tuple.xmax,
+                    queue: false,
+                },
+                _ => ended(tuple.next),
             };
         }
         if !tuple.xmax_lock.conflicts(target.lock) {
