@@ -1,5 +1,6 @@
-//! What simulated DynamoDB costs inside a world: `time` is real time for each request through the official SDK, client and
-//! server together, and for the start of three Regions with six tables, all of it, taking down included.
+//! What simulated DynamoDB costs inside a world: `time` is CPU time for each request through the official SDK, client and
+//! server together, beside the same request to a server that does nothing; and real time for the start of three Regions
+//! with six tables, all of it, taking down included.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -17,6 +18,9 @@ fn dynamodb(criterion: &mut Criterion) {
     for (name, request) in [("put", Request::Put), ("get", Request::Get)] {
         group.bench_function(name, |bencher| {
             bencher.iter_custom(|count| stopwatch::time_until_done(dynamodb::requests(request, count)));
+        });
+        group.bench_function(format!("{name}-floor"), |bencher| {
+            bencher.iter_custom(|count| stopwatch::time_until_done(dynamodb::floor(request, count)));
         });
     }
     group.bench_function("start", |bencher| {

@@ -1,4 +1,4 @@
-//! What idle hosts and three Regions of DynamoDB take in memory, over the process without them.
+//! What idle hosts, three Regions of DynamoDB and an Aurora engine with rows take in memory, over the process without them.
 //!
 //! Measured: the private, anonymous memory of this process and its proportional set size, from Linux's own books
 //! (`/proc/self/smaps_rollup`), before any world and after 60 simulated seconds of one. Not measured: pages that the
@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use sumzero_benches::{dynamodb, idle};
+use sumzero_benches::{aurora, dynamodb, idle};
 use sumzero_sim::World;
 
 /// A line of the books, in KiB.
@@ -26,10 +26,11 @@ fn main() {
     now();
     let bare = now();
     type Build = fn() -> World;
-    let worlds: [(&str, Build); 3] = [
+    let worlds: [(&str, Build); 4] = [
         ("15 idle hosts", || idle::world(15)),
         ("100 idle hosts", || idle::world(100)),
         ("DynamoDB, 3 Regions, 6 tables", dynamodb::start),
+        ("Aurora, 100,000 rows", aurora::filled),
     ];
     for (name, world) in worlds {
         let run = world().run(move |simulation| {

@@ -1,6 +1,8 @@
-//! Simulated DynamoDB through the official SDK: a request, and the start of three Regions.
+//! Simulated DynamoDB through the official SDK: a request, the same request to a server that does nothing, and the start of
+//! three Regions.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use aws_sdk_dynamodb::Client;
@@ -10,7 +12,8 @@ use aws_sdk_dynamodb::types::{
 };
 use sumzero_sim::aws::dynamodb::{self, DynamoDb};
 use sumzero_sim::{Host, World};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::services::{ASKED_BEFORE, ready};
 
@@ -30,26 +33,68 @@ pub enum Request {
 
 /// One Region, and a client that asks so many times, one after the other.
 pub fn requests(request: Request, count: u64) -> World {
-    regions(&REGIONS[..1]).client(Host::new("client").region("clients").run(move || async move {
-        let dynamodb = client(0);
-        create(&dynamodb, "things").await?;
-        put(&dynamodb, "0").await?;
-        for asked in 0..ASKED_BEFORE + count {
-            ready(asked).await;
-            match request {
-                Request::Put => put(&dynamodb, &(asked + 1).to_string()).await?,
-                Request::Get => {
-                    let get = dynamodb
-                        .get_item()
-                        .table_name("things")
-                        .key("id", AttributeValue::S("0".to_owned()));
-                    let got = get.consistent_read(true).send().await?;
-                    assert!(got.item.is_some());
-                }
+    let world = regions(&REGIONS[..1]);
+    world.client(Host::new("client").region("clients").run(move || async move {
+        create(&client(0), "things").await?;
+        ask(request, count).await
+    }))
+}
+
+/// The same client, and in the Region's place a server that reads each request up to its end and sends a fixed answer: what
+/// the SDK and the world cost by themselves.
+pub fn floor(request: Request, count: u64) -> World {
+    let server = Host::new("server").region(REGIONS[0]).ip([10, 0, 0, 1]);
+    let world = World::new(1).host(server.run(|| async {
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, CLIENT_PORT)).await?;
+        // The SDK's one client keeps its one connection.
+        agree(listener.accept().await?.0).await
+    }));
+    world.client(
+        Host::new("client")
+            .region("clients")
+            .run(move || ask(request, count)),
+    )
+}
+
+/// Answers everything with an item, which a put passes over.
+async fn agree(mut tcp: TcpStream) -> io::Result<()> {
+    const BODY: &str = r#"{"Item":{"id":{"S":"0"},"owner":{"S":"a-client"}}}"#;
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n{BODY}",
+        BODY.len()
+    );
+    tcp.set_nodelay(true)?;
+    let mut request = Vec::with_capacity(4096);
+    loop {
+        // A request's head has no brace, and hyper writes head and body at once.
+        while !request.ends_with(b"}") {
+            if tcp.read_buf(&mut request).await? == 0 {
+                return Ok(());
             }
         }
-        Ok::<_, aws_sdk_dynamodb::Error>(())
-    }))
+        request.clear();
+        tcp.write_all(answer.as_bytes()).await?;
+    }
+}
+
+async fn ask(request: Request, count: u64) -> Result<(), aws_sdk_dynamodb::Error> {
+    let dynamodb = client(0);
+    put(&dynamodb, "0").await?;
+    for asked in 0..ASKED_BEFORE + count {
+        ready(asked).await;
+        match request {
+            Request::Put => put(&dynamodb, &(asked + 1).to_string()).await?,
+            Request::Get => {
+                let get = dynamodb
+                    .get_item()
+                    .table_name("things")
+                    .key("id", AttributeValue::S("0".to_owned()));
+                let got = get.consistent_read(true).send().await?;
+                assert!(got.item.is_some());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Three Regions in which a client makes six tables, two in each.

@@ -1,5 +1,6 @@
 //! The worlds that are measured, each built once for Sumzero and, where it is compared, once for turmoil.
 
+pub mod aurora;
 pub mod dynamodb;
 pub mod idle;
 pub mod messages;

@@ -96,6 +96,16 @@ pub(super) fn index_key(
 }
 
 impl State {
+    /// Puts a sequence where it shall stand; `None` is where it begins.
+    pub(super) fn place_sequence(&mut self, oid: Oid, position: Option<(i64, bool)>) {
+        for positions in [self.sequences.get_mut(), self.advanced.get_mut()] {
+            match position {
+                Some(position) => _ = positions.insert(oid, position),
+                None => _ = positions.remove(&oid),
+            }
+        }
+    }
+
     /// An empty instance.
     pub(super) fn new(catalog: Catalog, log: Log) -> State {
         State {

@@ -11,6 +11,7 @@
 use super::super::wire::Error;
 use super::error;
 use super::key::{ItemKey, KeySchema};
+use super::plain_read::plain_read;
 use dynoxide::actions::{self, vector_lifecycle::VectorIndexLifecycle};
 use dynoxide::storage::{Storage, TableMetadata};
 use dynoxide::storage_backend::Clock;
@@ -137,6 +138,12 @@ impl Engine {
     }
 
     fn dispatch(&self, operation: &str, body: Value) -> Result<Value, Error> {
+        if operation == "GetItem"
+            && let Some(schema) = body["TableName"].as_str().and_then(|table| self.schema(table))
+            && let Some(answer) = plain_read(&self.storage(), &schema, &body)
+        {
+            return Ok(answer);
+        }
         let storage = &*self.storage();
         macro_rules! route {
             ($($name:literal => $module:ident $(with $extra:expr)?),* $(,)?) => {

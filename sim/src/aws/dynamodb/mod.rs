@@ -23,6 +23,7 @@ mod global;
 mod key;
 mod local;
 mod overlap;
+mod plain_read;
 mod region;
 mod replica_plan;
 mod replicas;

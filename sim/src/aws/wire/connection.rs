@@ -3,16 +3,25 @@
 //! hyper owns the socket while a handler runs, and a handler can only answer. So the socket is wrapped: once severed, every
 //! write fails, hyper gives the connection up, and the peer sees it close with nothing sent.
 
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+
+/// The pause after an accept that failed for want of something, descriptors above all.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Handed to each request's handler: the end of its connection.
 #[derive(Debug, Clone)]
@@ -24,12 +33,57 @@ impl Cutter {
     }
 }
 
-pub(super) struct Connection {
+/// Answers the requests of every connection that a listener accepts, until the future is dropped.
+///
+/// # Errors
+/// None: accept errors are waited out.
+pub(super) async fn serve<A, F>(listener: TcpListener, answer: A) -> io::Result<()>
+where
+    A: Fn(Cutter, Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
+    loop {
+        let (connection, cutter) = Connection::accept(&listener).await;
+        let answer = answer.clone();
+        let service = service_fn(move |request| {
+            let answered = answer(cutter.clone(), request);
+            async move { Ok::<_, Infallible>(answered.await) }
+        });
+        tokio::spawn(async move {
+            // A date of hyper's own would come from a cache that all hosts of a thread share.
+            let mut http = http1::Builder::new();
+            http.auto_date_header(false);
+            // A connection that ends badly is its client's affair.
+            let _ = http.serve_connection(TokioIo::new(connection), service).await;
+        });
+    }
+}
+
+struct Connection {
     tcp: TcpStream,
     severed: Arc<AtomicBool>,
 }
 
 impl Connection {
+    /// The next connection of a listener, and what cuts it.
+    async fn accept(listener: &TcpListener) -> (Connection, Cutter) {
+        loop {
+            match listener.accept().await {
+                Ok((tcp, _)) => {
+                    // Without it, a small answer may wait for the peer's delayed acknowledgement. A socket that refuses
+                    // is slower, not wrong.
+                    let _ = tcp.set_nodelay(true);
+                    let severed = Arc::default();
+                    let cutter = Cutter(Arc::clone(&severed));
+                    return (Connection { tcp, severed }, cutter);
+                }
+                // The client was gone before it was accepted.
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            }
+        }
+    }
+
     fn check(&self) -> io::Result<()> {
         if self.severed.load(Ordering::Relaxed) {
             return Err(io::Error::new(
@@ -39,6 +93,14 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
 }
 
 impl AsyncRead for Connection {
@@ -78,37 +140,5 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.tcp).poll_shutdown(cx)
-    }
-}
-
-/// A listener whose connections can be severed.
-pub(super) struct Severable(pub(super) TcpListener);
-
-impl Listener for Severable {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        let (tcp, peer) = Listener::accept(&mut self.0).await;
-        // Without it, a small answer may wait for the peer's delayed acknowledgement. A socket that refuses is slower,
-        // not wrong.
-        let _ = tcp.set_nodelay(true);
-        (
-            Connection {
-                tcp,
-                severed: Arc::default(),
-            },
-            peer,
-        )
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-}
-
-impl Connected<IncomingStream<'_, Severable>> for Cutter {
-    fn connect_info(stream: IncomingStream<'_, Severable>) -> Self {
-        Cutter(Arc::clone(&stream.io().severed))
     }
 }

@@ -4,13 +4,13 @@
 //! from the server's own clock, request ids, a connection that closes without an answer.
 //! Not modelled: requests by `GET`, and the rest as in the JSON protocol.
 
-use super::connection::{Cutter, Severable};
-use super::serve::{BODY_BYTES_MAX, RequestIdStyle, RequestIds, response};
+use super::connection::{self, Cutter};
+use super::serve::{RequestIdStyle, RequestIds, response, whole};
 use super::{Error, Signing};
-use axum::body::{Body, to_bytes};
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{Method, Response};
-use axum::{Extension, Router};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
@@ -147,21 +147,24 @@ pub trait QueryService: Send + Sync + 'static {
 /// None once listening: accept errors are waited out.
 pub async fn serve_query<S: QueryService>(listener: TcpListener, service: Arc<S>) -> io::Result<()> {
     let protocol = service.protocol();
-    let ids = RequestIds::new(RequestIdStyle::Uuid, &protocol.signing, protocol.seed);
-    let app = Router::new()
-        .fallback(handle::<S>)
-        .layer(Extension(Arc::new(ids)))
-        .with_state(service);
-    let app = app.into_make_service_with_connect_info::<Cutter>();
-    axum::serve(Severable(listener), app).await
+    let ids = Arc::new(RequestIds::new(
+        RequestIdStyle::Uuid,
+        &protocol.signing,
+        protocol.seed,
+    ));
+    connection::serve(listener, move |cutter, request| {
+        let (service, ids) = (Arc::clone(&service), Arc::clone(&ids));
+        async move { handle(&*service, &cutter, &ids, request).await }
+    })
+    .await
 }
 
 async fn handle<S: QueryService>(
-    State(service): State<Arc<S>>,
-    ConnectInfo(cutter): ConnectInfo<Cutter>,
-    Extension(ids): Extension<Arc<RequestIds>>,
-    request: Request,
-) -> Response<Body> {
+    service: &S,
+    cutter: &Cutter,
+    ids: &RequestIds,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
     let protocol = service.protocol();
     let namespace = protocol.namespace;
     let id = ids.next();
@@ -185,7 +188,7 @@ async fn handle<S: QueryService>(
     }
 }
 
-async fn admit(protocol: &QueryProtocol, request: Request) -> Result<QueryCall, QueryError> {
+async fn admit(protocol: &QueryProtocol, request: Request<Incoming>) -> Result<QueryCall, QueryError> {
     let (parts, body) = request.into_parts();
     if parts.method != Method::POST || parts.uri.path() != "/" {
         return Err(QueryError::sender(
@@ -194,7 +197,7 @@ async fn admit(protocol: &QueryProtocol, request: Request) -> Result<QueryCall, 
             "There is only POST / here",
         ));
     }
-    let Ok(bytes) = to_bytes(body, BODY_BYTES_MAX).await else {
+    let Some(bytes) = whole(body).await else {
         return Err(QueryError::sender(
             413,
             "RequestEntityTooLarge",

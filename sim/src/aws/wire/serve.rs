@@ -1,13 +1,13 @@
 //! Serving one AWS JSON service on one listener.
 
-use super::connection::{Cutter, Severable};
+use super::connection::{self, Cutter};
 use super::{Error, Signing, imf_fixdate};
 use crate::{Seed, Stream};
-use axum::body::{Body, to_bytes};
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use axum::{Extension, Router};
 use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
 use serde_json::Value;
 use std::future::Future;
 use std::io;
@@ -16,7 +16,7 @@ use std::time::SystemTime;
 use tokio::net::TcpListener;
 
 /// Bodies above this are refused with 413, as AWS does for every JSON service.
-pub(super) const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Where a service's own controls are, if it offers any. No AWS service has such a path.
 pub const ADMIN_PREFIX: &str = "/_sumzero/";
@@ -145,27 +145,27 @@ pub trait Service: Send + Sync + 'static {
 /// Accepts and serves connections until the future is dropped. Each connection is a tokio task on the current runtime.
 ///
 /// # Errors
-/// None once listening: accept errors are waited out. The result type is that of an axum server.
+/// None once listening: accept errors are waited out.
 pub async fn serve<S: Service>(listener: TcpListener, service: Arc<S>) -> io::Result<()> {
     let protocol = service.protocol();
-    let ids = RequestIds::new(protocol.request_ids, &protocol.signing, protocol.seed);
-    let app = Router::new()
-        .fallback(handle::<S>)
-        .layer(Extension(Arc::new(ids)))
-        .with_state(service);
-    axum::serve(
-        Severable(listener),
-        app.into_make_service_with_connect_info::<Cutter>(),
-    )
+    let ids = Arc::new(RequestIds::new(
+        protocol.request_ids,
+        &protocol.signing,
+        protocol.seed,
+    ));
+    connection::serve(listener, move |cutter, request| {
+        let (service, ids) = (Arc::clone(&service), Arc::clone(&ids));
+        async move { handle(&*service, &cutter, &ids, request).await }
+    })
     .await
 }
 
 async fn handle<S: Service>(
-    State(service): State<Arc<S>>,
-    ConnectInfo(cutter): ConnectInfo<Cutter>,
-    Extension(ids): Extension<Arc<RequestIds>>,
-    request: Request,
-) -> Response<Body> {
+    service: &S,
+    cutter: &Cutter,
+    ids: &RequestIds,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
     let protocol = service.protocol();
     let (parts, body) = request.into_parts();
     let content_type = protocol.json.content_type();
@@ -183,7 +183,7 @@ async fn handle<S: Service>(
         return respond(200, "text/plain", protocol.health.clone());
     }
     if parts.method == Method::POST && parts.uri.path().starts_with(ADMIN_PREFIX) {
-        let bytes = to_bytes(body, BODY_BYTES_MAX).await.unwrap_or_default();
+        let bytes = whole(body).await.unwrap_or_default();
         return match service.admin(parts.uri.path(), &bytes) {
             Some(Ok(body)) => respond(200, "application/json", body),
             Some(Err(error)) => respond(error.status(), "application/json", error.body()),
@@ -193,7 +193,7 @@ async fn handle<S: Service>(
     if parts.method != Method::POST || parts.uri.path() != "/" || !is_json(&parts.headers, content_type) {
         return respond(404, "text/plain", NOT_FOUND_BODY.to_owned());
     }
-    let Ok(bytes) = to_bytes(body, BODY_BYTES_MAX).await else {
+    let Some(bytes) = whole(body).await else {
         return respond(
             413,
             content_type,
@@ -220,6 +220,12 @@ async fn handle<S: Service>(
             respond(500, content_type, String::new())
         }
     }
+}
+
+/// The body; `None` if it is too long or did not arrive whole.
+pub(super) async fn whole(body: Incoming) -> Option<Bytes> {
+    let body = Limited::new(body, BODY_BYTES_MAX).collect().await.ok()?;
+    Some(body.to_bytes())
 }
 
 /// The checks of the request layer, in AWS's order: a body that is JSON, an operation that exists, a signature, and
@@ -266,14 +272,13 @@ pub(super) fn response(
     content_type: &'static str,
     body: String,
     request_id: String,
-) -> Response<Body> {
+) -> Response<Full<Bytes>> {
     let date = HeaderValue::from_str(&imf_fixdate(SystemTime::now())).unwrap_or(HeaderValue::from_static(""));
     let id = HeaderValue::from_str(&request_id).unwrap_or(HeaderValue::from_static(""));
-    let mut response = Response::new(Body::from(body));
+    let mut response = Response::new(Full::from(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::SERVER, HeaderValue::from_static("Server"));
-    // Always ours: hyper would otherwise fill in a date from a cache that all hosts of a thread share.
     headers.insert(header::DATE, date);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert("x-amzn-requestid", id);

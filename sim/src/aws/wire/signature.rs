@@ -1,7 +1,7 @@
 //! SigV4 as far as a server without the secret can check it: presence, completeness, scope, and the date.
 
 use super::{Error, basic_iso8601, parse_basic_iso8601};
-use axum::http::HeaderMap;
+use hyper::HeaderMap;
 use std::time::{Duration, SystemTime};
 
 /// What a request's signature is held to.

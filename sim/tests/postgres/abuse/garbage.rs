@@ -49,7 +49,7 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn run<S: Strategy>(database: &Database, strategy: S, act: impl Fn(&Database, S::Value))
+pub(super) fn run<S: Strategy>(database: &Database, strategy: S, act: impl Fn(&Database, S::Value))
 where
     S::Value: std::fmt::Debug,
 {
@@ -72,7 +72,7 @@ where
         .unwrap_or_else(|error| panic!("{error}"));
 }
 
-fn both(act: impl Fn(Database)) {
+pub(super) fn both(act: impl Fn(Database)) {
     act(with_items(Target::Postgres.database()));
     if Target::subject() != Target::Postgres {
         act(with_items(Target::subject().database()));

@@ -7,6 +7,7 @@
 //! are fair.
 
 mod conversations;
+mod damage;
 mod garbage;
 mod messages;
 mod vanishing;

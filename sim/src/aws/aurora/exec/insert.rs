@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::constraint::{Event, Unique, unique_conflict};
+use super::constraint::{Event, Unique, note_takeover, unique_conflict};
 use super::eval::{Env, holds};
 use super::rows::{Locked, Target, serialization_failure};
 use super::statement::Running;
@@ -15,6 +15,7 @@ use crate::aws::aurora::sql::plan::{Body, Conflict, ConflictUpdate, Insert, Retu
 use crate::aws::aurora::state::index_key;
 use crate::aws::aurora::storage::log::Change;
 use crate::aws::aurora::storage::{Row, RowLock, Tid};
+use crate::aws::aurora::txn::Outcome;
 use crate::aws::aurora::types::{CastContext, Value, cast};
 
 impl Running<'_> {
@@ -159,6 +160,8 @@ impl Running<'_> {
                 return super::Ctx::pure().bug("a table without a heap");
             };
             let tid = heap.insert(row.clone(), xid, cid);
+            let sx = self.session.txn().serializable;
+            state.ssi.get_mut().wrote_heap(sx, table.heap)?;
             let txn = self.session.txn();
             txn.changes.push((
                 xid,
@@ -183,10 +186,16 @@ impl Running<'_> {
                     } else {
                         Unique::Free
                     };
+                    if !matches!(verdict, Unique::Wait(_)) {
+                        // A key that is taken counts too: a conflict would otherwise hide behind its violation.
+                        let sx = self.session.txn().serializable;
+                        state.ssi.get_mut().wrote_key(sx, table.heap, def.oid, &key)?;
+                        if def.unique {
+                            note_takeover(&mut state, sx, table, def, &key)?;
+                        }
+                    }
                     match verdict {
                         Unique::Free => {
-                            let sx = self.session.txn().serializable;
-                            state.ssi.get_mut().wrote_key(sx, table.heap, def.oid, &key)?;
                             if let Some(index) = state
                                 .heaps
                                 .get_mut(&table.heap)
@@ -205,23 +214,28 @@ impl Running<'_> {
                 self.session.wait_for_xid(wait).await?;
             }
         }
-        {
-            let mut state = engine.state();
-            let sx = self.session.txn().serializable;
-            state.ssi.get_mut().wrote_heap(sx, table.heap)?;
-        }
-        self.events.push(match replaces {
+        let event = match replaces {
             None => Event::Inserted {
                 table: table.oid,
                 row,
             },
-            Some((_, old)) => Event::Updated {
+            Some((replaced, old)) => Event::Updated {
                 table: table.oid,
                 old,
                 new: row,
+                own: self.wrote(table, replaced),
             },
-        });
+        };
+        self.events.push(event);
         Ok(tid)
+    }
+
+    /// Whether this transaction wrote a version.
+    fn wrote(&mut self, table: &Table, tid: Tid) -> bool {
+        let engine = self.session.engine.clone();
+        let state = engine.state();
+        let tuple = state.heaps.get(&table.heap).and_then(|h| h.get(tid));
+        tuple.is_some_and(|tuple| self.session.txn().xids.contains(&tuple.xmin))
     }
 
     /// INSERT ... ON CONFLICT: the row that ended up written, if any.
@@ -254,21 +268,10 @@ impl Running<'_> {
                 self.write_new(&i.table, row.clone(), None).await?;
                 return Ok(Some(row));
             };
-            let strict = self.session.txn().isolation != Isolation::ReadCommitted;
-            if strict {
-                let visible = {
-                    let state = engine.state();
-                    let tuple = state.heaps.get(&i.table.heap).and_then(|h| h.get(tid));
-                    tuple.is_some_and(|t| {
-                        state.clog.outcome(t.xmin) == crate::aws::aurora::txn::Outcome::InProgress
-                            || self.view.saw(t.xmin, &state.clog)
-                    })
-                };
-                if !visible {
+            let Some(update) = &conflict.update else {
+                if !self.may_meet(&i.table, tid) {
                     return serialization_failure("update");
                 }
-            }
-            let Some(update) = &conflict.update else {
                 return Ok(None);
             };
             let own_command = {
@@ -293,11 +296,28 @@ impl Running<'_> {
                 Locked::Held { tid: held } if held == tid => {}
                 _ => continue 'again,
             }
+            // Only now: PostgreSQL locks the row before it looks whether the snapshot has it.
+            if !self.may_meet(&i.table, tid) {
+                return serialization_failure("update");
+            }
             match self.conflict_update(i, update, tid, &row).await? {
                 Upserted::Again => {}
                 Upserted::Done(row) => return Ok(row),
             }
         }
+    }
+
+    /// Whether an insert may run into a version: above READ COMMITTED only if its snapshot has it.
+    fn may_meet(&mut self, table: &Table, tid: Tid) -> bool {
+        if self.session.txn().isolation == Isolation::ReadCommitted {
+            return true;
+        }
+        let engine = self.session.engine.clone();
+        let state = engine.state();
+        let tuple = state.heaps.get(&table.heap).and_then(|h| h.get(tid));
+        tuple.is_some_and(|t| {
+            state.clog.outcome(t.xmin) == Outcome::InProgress || self.view.saw(t.xmin, &state.clog)
+        })
     }
 
     async fn conflict_update(

@@ -258,7 +258,7 @@ async fn act(
             continue;
         }
         if action == RefAction::Cascade && new_key.is_none() {
-            running.end_version(child, tid, 0, RowLock::Update)?;
+            running.end_version(child, tid, RowLock::Update)?;
             running.events.push(Event::Deleted {
                 table: child.oid,
                 row: old,

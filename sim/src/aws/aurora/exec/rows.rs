@@ -36,6 +36,8 @@ pub(super) enum Locked {
 enum Standing {
     /// Nothing. The lock belongs on this version and on those that replaced it without touching the key.
     Free(Vec<Tid>),
+    /// No one, but the way is through the queue for the row.
+    Queue,
     /// A running transaction; waiters for it line up for the row first, unless they hold a lock on it already.
     Wait {
         xid: Xid,
@@ -46,8 +48,22 @@ enum Standing {
     Own,
 }
 
-/// How a version stands towards a wanted lock. `moved`: the lock has followed the row here from an older version.
-fn standing(state: &mut State, view: &View, own: &[Xid], target: Target<'_>, moved: bool) -> Standing {
+/// How far a request for a lock has come.
+#[derive(Clone, Copy)]
+struct Progress {
+    /// The lock will be noted in the row: no change of it follows that would be the lock.
+    record: bool,
+    /// It has followed the row here from an older version.
+    moved: bool,
+    /// It has been through the queue for this version.
+    queued: bool,
+}
+
+/// How a version stands towards a wanted lock.
+///
+/// Where several transactions have shared a row and one of them still runs, PostgreSQL keeps the strengths of the finished
+/// ones, and whoever would have conflicted with one of these goes through the queue for the row.
+fn standing(state: &mut State, view: &View, own: &[Xid], target: Target<'_>, progress: Progress) -> Standing {
     let mine = |xid: Xid| own.contains(&xid);
     let State { clog, heaps, .. } = state;
     let Some(heap) = heaps.get_mut(&target.heap) else {
@@ -56,7 +72,9 @@ fn standing(state: &mut State, view: &View, own: &[Xid], target: Target<'_>, mov
     let Some(tuple) = heap.get_mut(target.tid) else {
         return Standing::Gone;
     };
-    tuple.lockers.retain(|(xid, _)| clog.running(*xid));
+    if !tuple.lockers.iter().any(|(xid, _)| clog.running(*xid)) {
+        tuple.lockers.clear();
+    }
     let ended = |next: Tid| {
         if next == 0 {
             Standing::Gone
@@ -65,9 +83,13 @@ fn standing(state: &mut State, view: &View, own: &[Xid], target: Target<'_>, mov
         }
     };
     let outcome = clog.outcome(tuple.xmax);
-    if tuple.xmax == 0 || outcome == Outcome::Aborted {
+    if tuple.xmax != 0 && outcome == Outcome::Aborted {
+        if !tuple.lockers.is_empty() {
+            tuple.lockers.push((tuple.xmax, tuple.xmax_lock));
+        }
         tuple.xmax = 0;
-    } else if outcome == Outcome::InProgress && mine(tuple.xmax) {
+    }
+    if tuple.xmax != 0 && outcome == Outcome::InProgress && mine(tuple.xmax) {
         return if tuple.cmax >= view.cid {
             Standing::Own
         } else {
@@ -82,29 +104,39 @@ fn standing(state: &mut State, view: &View, own: &[Xid], target: Target<'_>, mov
         return Standing::Free(vec![target.tid]);
     }
     if tuple.xmax != 0 {
-        if outcome == Outcome::InProgress && moved {
-            return Standing::Wait {
-                xid: tuple.xmax,
-                queue: false,
+        // One that follows a row goes on to its newest version, even where an older one could be locked.
+        if progress.moved {
+            return match outcome {
+                Outcome::InProgress => Standing::Wait {
+                    xid: tuple.xmax,
+                    queue: false,
+                },
+                _ => ended(tuple.next),
             };
         }
         if !tuple.xmax_lock.conflicts(target.lock) {
             return successors(heap, clog, own, target);
         }
-        if outcome != Outcome::InProgress {
-            return ended(tuple.next);
-        }
     }
-    let updater = (tuple.xmax != 0).then_some(tuple.xmax);
+    // Whoever holds what conflicts is waited for even on a version that has been replaced.
+    let updater = (outcome == Outcome::InProgress && tuple.xmax != 0).then_some(tuple.xmax);
     let lockers = tuple
         .lockers
         .iter()
-        .filter(|(xid, held)| !mine(*xid) && held.conflicts(target.lock));
+        .filter(|(xid, held)| !mine(*xid) && clog.running(*xid) && held.conflicts(target.lock));
+    let sharing = tuple.lockers.iter().any(|(xid, _)| mine(*xid));
+    let queues = !sharing && !progress.queued;
     match lockers.map(|(xid, _)| *xid).chain(updater).min() {
-        Some(xid) => Standing::Wait {
-            xid,
-            queue: !tuple.lockers.iter().any(|(xid, _)| mine(*xid)),
-        },
+        Some(xid) => Standing::Wait { xid, queue: queues },
+        None if tuple.xmax != 0 && !tuple.lockers.is_empty() && queues => Standing::Queue,
+        None if tuple.xmax != 0 => ended(tuple.next),
+        None if progress.record
+            && queues
+            && queues_for_finished(target.lock)
+            && tuple.lockers.iter().any(|(_, held)| held.conflicts(target.lock)) =>
+        {
+            Standing::Queue
+        }
         None => Standing::Free(vec![target.tid]),
     }
 }
@@ -149,6 +181,12 @@ fn successors(heap: &Heap, clog: &Clog, own: &[Xid], target: Target<'_>) -> Stan
     Standing::Free(chain)
 }
 
+/// Whether a lock that is to be noted minds finished sharers of a row that nobody has ended. PostgreSQL decides this for the
+/// shared strengths by flags of the row, which count them in, and for the others by looking who runs.
+fn queues_for_finished(lock: RowLock) -> bool {
+    matches!(lock, RowLock::KeyShare | RowLock::Share)
+}
+
 /// The heavyweight mode in which waiters for a row queue.
 fn queue_mode(lock: RowLock) -> Mode {
     match lock {
@@ -183,18 +221,33 @@ pub(super) async fn lock(
     let result = loop {
         let engine = session.engine.clone();
         let own = session.txn().xids.clone();
-        let found = {
-            let mut state = engine.state();
-            let found = standing(&mut state, view, &own, target, moved);
-            if let Standing::Free(versions) = &found
-                && (record || moved)
-            {
-                note(session, &mut state, target, versions);
-            }
-            found
+        let progress = Progress {
+            record,
+            moved,
+            queued: queued.is_some(),
         };
+        let found = standing(&mut engine.state(), view, &own, target, progress);
+        let place = (Tag::Tuple(target.heap, target.tid), queue_mode(target.lock));
         match found {
-            Standing::Free(_) => break Ok(Locked::Held { tid: target.tid }),
+            Standing::Free(versions) => {
+                if record || moved {
+                    note(session, &mut engine.state(), target, &versions);
+                }
+                break Ok(Locked::Held { tid: target.tid });
+            }
+            Standing::Queue => {
+                if policy == WaitPolicy::Block {
+                    if let Err(e) = session.wait_for(place.0, place.1).await {
+                        break Err(e);
+                    }
+                } else {
+                    let pid = session.pid;
+                    if !engine.state().locks.get_mut().try_acquire(pid, place.0, place.1) {
+                        break would_block::<()>(policy, target.name).map(|_| Locked::Skipped);
+                    }
+                }
+                queued = Some(place);
+            }
             Standing::Own => break Ok(Locked::Own),
             Standing::Gone if strict => break serialization_failure("delete"),
             Standing::Gone => break Ok(Locked::Gone),
@@ -208,13 +261,9 @@ pub(super) async fn lock(
             }
             Standing::Wait { xid, queue } => {
                 if policy != WaitPolicy::Block {
-                    match would_block::<()>(policy, target.name) {
-                        Err(e) => break Err(e),
-                        Ok(_) => break Ok(Locked::Skipped),
-                    }
+                    break would_block::<()>(policy, target.name).map(|_| Locked::Skipped);
                 }
-                if queue && queued.is_none() {
-                    let place = (Tag::Tuple(target.heap, target.tid), queue_mode(target.lock));
+                if queue {
                     if let Err(e) = session.wait_for(place.0, place.1).await {
                         break Err(e);
                     }
@@ -234,16 +283,18 @@ pub(super) async fn lock(
     result
 }
 
-/// Writes a lock into versions of a row.
+/// Writes a lock into versions of a row, which forgets its finished holders.
 fn note(session: &mut Session, state: &mut State, target: Target<'_>, versions: &[Tid]) {
     let xid = session.write_xid(state);
+    let State { clog, heaps, .. } = state;
     for tid in versions {
-        if let Some(tuple) = state.heaps.get_mut(&target.heap).and_then(|h| h.get_mut(*tid))
+        if let Some(tuple) = heaps.get_mut(&target.heap).and_then(|h| h.get_mut(*tid))
             && !tuple
                 .lockers
                 .iter()
                 .any(|(x, held)| *x == xid && *held >= target.lock)
         {
+            tuple.lockers.retain(|(xid, _)| clog.running(*xid));
             tuple.lockers.push((xid, target.lock));
         }
     }

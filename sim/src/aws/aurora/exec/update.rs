@@ -21,25 +21,24 @@ impl Running<'_> {
     pub(super) async fn update(&mut self, u: &Update) -> Result<(Rows, usize)> {
         let flats = self.with_waits(|ctx| targets(ctx, &u.select)).await?;
         let keys = u.table.key_columns();
-        let touches_key = u.set.iter().any(|(at, _)| keys.contains(at));
         let mut returned = Vec::new();
         let mut touched = 0;
         for flat in flats {
-            // Whether a key really changes is known only from the new values.
-            let mut lock = RowLock::NoKeyUpdate;
-            if touches_key {
-                let old: Row = flat.row[..u.table.columns.len()].into();
-                let new = self.assigned(&u.table, &u.set, &old, &flat.row)?;
-                if keys.iter().any(|k| compare(&old[*k], &new[*k]).is_ne()) {
-                    lock = RowLock::Update;
-                }
-            }
+            // What the row would become is computed and checked before anyone is waited for, and again if it has changed
+            // by then.
+            let asked = flat.tids.first().copied();
+            let (mut old, mut new) = self.proposed(u, &flat)?;
+            let lock = if keys.iter().any(|k| compare(&old[*k], &new[*k]).is_ne()) {
+                RowLock::Update
+            } else {
+                RowLock::NoKeyUpdate
+            };
             let Some((mut flat, tid)) = self.claim(&u.table, &u.select, flat, lock).await? else {
                 continue;
             };
-            let old: Row = flat.row[..u.table.columns.len()].into();
-            let new = self.assigned(&u.table, &u.set, &old, &flat.row)?;
-            self.check_row(&u.table, &new, &u.check)?;
+            if asked != Some(tid) {
+                (old, new) = self.proposed(u, &flat)?;
+            }
             self.replace(&u.table, tid, old, new.clone()).await?;
             touched += 1;
             if let Some(returning) = &u.returning {
@@ -48,6 +47,14 @@ impl Running<'_> {
             }
         }
         Ok((returned, touched))
+    }
+
+    /// The row as it is and as it would become, which is found in order.
+    fn proposed(&mut self, u: &Update, flat: &Flat) -> Result<(Row, Row)> {
+        let old: Row = flat.row[..u.table.columns.len()].into();
+        let new = self.assigned(&u.table, &u.set, &old, &flat.row)?;
+        self.check_row(&u.table, &new, &u.check)?;
+        Ok((old, new))
     }
 
     pub(super) async fn delete(&mut self, d: &Delete) -> Result<(Rows, usize)> {
@@ -59,7 +66,7 @@ impl Running<'_> {
                 continue;
             };
             let old: Row = flat.row[..d.table.columns.len()].into();
-            self.end_version(&d.table, tid, 0, RowLock::Update)?;
+            self.end_version(&d.table, tid, RowLock::Update)?;
             self.events.push(Event::Deleted {
                 table: d.table.oid,
                 row: old,
@@ -109,14 +116,13 @@ impl Running<'_> {
         Ok(holds.then_some((flat, tid)))
     }
 
-    /// Marks a version as ended by this command.
-    pub(super) fn end_version(&mut self, table: &Table, tid: Tid, next: Tid, lock: RowLock) -> Result<()> {
+    /// Marks a version as ended by this command, so far without a successor.
+    pub(super) fn end_version(&mut self, table: &Table, tid: Tid, lock: RowLock) -> Result<()> {
         let engine = self.session.engine.clone();
         let mut state = engine.state();
         let xid = self.session.write_xid(&mut state);
         let cid = self.view.cid;
         let serializable = self.session.txn().serializable;
-        let mut carried = Vec::new();
         let State { clog, heaps, .. } = &mut *state;
         if let Some(tuple) = heaps.get_mut(&table.heap).and_then(|h| h.get_mut(tid)) {
             let own = &self.session.txn().xids;
@@ -128,14 +134,7 @@ impl Running<'_> {
             tuple.cmax = cid;
             // A stronger lock of the same transaction makes its update as strong.
             tuple.xmax_lock = held.map(|(_, held)| *held).fold(lock, RowLock::max);
-            tuple.next = next;
-            carried.clone_from(&tuple.lockers);
-        }
-        // Locks that do not conflict with the update, KEY SHARE that is, hold on the new version too.
-        if next != 0
-            && let Some(tuple) = state.heaps.get_mut(&table.heap).and_then(|h| h.get_mut(next))
-        {
-            tuple.lockers.extend(carried);
+            tuple.next = 0;
         }
         let row = state
             .heaps
@@ -150,7 +149,7 @@ impl Running<'_> {
             Change::Delete {
                 heap: table.heap,
                 tid,
-                next,
+                next: 0,
             },
         ));
         Ok(())
@@ -166,17 +165,22 @@ impl Running<'_> {
             RowLock::NoKeyUpdate
         };
         // The old version ends before the new one enters the indexes, so that the row does not conflict with itself.
-        self.end_version(table, tid, 0, lock)?;
+        self.end_version(table, tid, lock)?;
         let next = self.write_new(table, new, Some((tid, old))).await?;
         let engine = self.session.engine.clone();
         let mut state = engine.state();
-        let mut carried = Vec::new();
-        if let Some(tuple) = state.heaps.get_mut(&table.heap).and_then(|h| h.get_mut(tid)) {
-            tuple.next = next;
-            carried.clone_from(&tuple.lockers);
-        }
-        if let Some(tuple) = state.heaps.get_mut(&table.heap).and_then(|h| h.get_mut(next)) {
-            tuple.lockers.extend(carried);
+        let State { clog, heaps, .. } = &mut *state;
+        if let Some(heap) = heaps.get_mut(&table.heap) {
+            let mut carried = Vec::new();
+            if let Some(tuple) = heap.get_mut(tid) {
+                tuple.next = next;
+                carried.clone_from(&tuple.lockers);
+                tuple.lockers.retain(|(xid, _)| clog.running(*xid));
+            }
+            // Locks that do not conflict with the update, KEY SHARE that is, hold on the new version too.
+            if let Some(tuple) = heap.get_mut(next) {
+                tuple.lockers.extend(carried);
+            }
         }
         for (_, change) in self.session.txn().changes.iter_mut().rev() {
             if let Change::Delete {

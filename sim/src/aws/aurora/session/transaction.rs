@@ -85,6 +85,8 @@ pub(crate) struct Transaction {
     pub changes: Vec<(Xid, Change)>,
     /// Heaps made by this transaction, to be dropped with it.
     pub heaps: Vec<(Xid, HeapId)>,
+    /// Sequences that were restarted, by which id, and where they stood before.
+    pub restarted: Vec<(Xid, Oid, Option<(i64, bool)>)>,
     /// Checks to make at commit.
     pub deferred: Vec<Deferred>,
     /// SERIALIZABLE's handle.
@@ -112,6 +114,7 @@ impl Transaction {
             touched: BTreeSet::new(),
             changes: Vec::new(),
             heaps: Vec::new(),
+            restarted: Vec::new(),
             deferred: Vec::new(),
             serializable: None,
             constraints_deferred: None,
@@ -253,6 +256,9 @@ impl Transaction {
                 _ if dead.contains(&xid) => {}
                 change => self.changes.push((xid, change)),
             }
+        }
+        while let Some((_, oid, before)) = self.restarted.pop_if(|(xid, ..)| dead.contains(xid)) {
+            state.place_sequence(oid, before);
         }
     }
 

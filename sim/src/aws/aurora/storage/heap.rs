@@ -60,7 +60,7 @@ pub(crate) struct Tuple {
     pub xmax_lock: RowLock,
     /// The version that replaced it; 0 when deleted.
     pub next: Tid,
-    /// Lock-only holders. Entries of finished transactions are swept when the tuple is next locked.
+    /// Lock-only holders. Those of finished transactions stay while another still runs, until someone else joins.
     pub lockers: Vec<(Xid, RowLock)>,
     /// The values.
     pub row: Row,

@@ -148,6 +148,20 @@ impl Ssi {
         })
     }
 
+    /// A unique key is taken that `from` gave up. If that was concurrent, `from` comes before: in the snapshot of this one
+    /// the key is still held, and whoever read it there comes before `from`.
+    pub(crate) fn took_key(&mut self, sx: Option<SxId>, from: Xid) -> Result<()> {
+        let (Some(sx), Some(before)) = (sx, self.writers.get(&from).copied()) else {
+            return Ok(());
+        };
+        let snapshot = self.all.get(&sx).map_or(0, |me| me.snapshot);
+        let committed = self.all.get(&before).and_then(|other| other.committed);
+        if committed.is_none_or(|at| at <= snapshot) {
+            return Ok(());
+        }
+        self.edge(before, sx, sx)
+    }
+
     fn wrote(&mut self, sx: Option<SxId>, reads: impl Fn(&Sx) -> bool) -> Result<()> {
         let Some(sx) = sx else { return Ok(()) };
         let Some(me) = self.all.get_mut(&sx) else {

@@ -1,8 +1,7 @@
 //! Definitions: tables, indexes, sequences, views, schemas, roles, rights and policies.
 //!
 //! Every change works on a copy of the catalog that becomes the transaction's own; see `catalog`. Not modelled:
-//! inheritance and partitions, CREATE INDEX CONCURRENTLY's freedom from locks (it locks as CREATE INDEX does), and the
-//! undoing of a sequence's restart when its transaction fails.
+//! inheritance and partitions, and CREATE INDEX CONCURRENTLY's freedom from locks (it locks as CREATE INDEX does).
 
 mod alter;
 mod column;

@@ -39,10 +39,14 @@ impl Session {
         }
     }
 
+    /// Puts a sequence back to where it begins. Unlike what is drawn from it, this is undone with its transaction.
     pub(super) fn restart_sequence(&mut self, oid: Oid, at: i64) {
-        let state = self.engine.state();
-        state.sequences.borrow_mut().insert(oid, (at, false));
-        state.advanced.borrow_mut().insert(oid, (at, false));
+        let engine = self.engine.clone();
+        let mut state = engine.state();
+        let xid = self.write_xid(&mut state);
+        let before = state.sequences.get_mut().get(&oid).copied();
+        self.txn().restarted.push((xid, oid, before));
+        state.place_sequence(oid, Some((at, false)));
     }
 
     /// Applies options in PostgreSQL's order: what they default to depends on the direction.
