@@ -1,3 +1,7 @@
-//! The payment system on trial: who it deals with, and what becomes of it when they fail.
+//! The payment system on trial: the stage that boots it in a simulated world, those it deals with, what its clients do, and
+//! what must be true of it whatever happens.
 
 pub mod externals;
+pub mod history;
+pub mod properties;
+pub mod stage;

@@ -26,3 +26,4 @@ pub mod node;
 pub mod program;
 pub mod service;
 pub mod sweeper;
+pub mod tenant;

@@ -1,0 +1,109 @@
+//! What happened, as those saw it who can be believed: the clients, the provider, the ledger's own rows.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sqlx::{PgConnection, Row};
+
+use crate::externals::Effect;
+
+/// An answer that ended a client's request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// The Idempotency-Key.
+    pub key: String,
+    /// The path.
+    pub path: String,
+    /// The body that was sent.
+    pub asked: serde_json::Value,
+    /// The status of the answer.
+    pub status: u16,
+    /// Its body.
+    pub body: String,
+    /// How long the client tried, all attempts together.
+    pub took: Duration,
+    /// How often it asked.
+    pub attempts: u32,
+}
+
+impl Told {
+    /// Whether the answer must be given again to every retry: what was begun is answered for good, refusals are decided
+    /// anew.
+    pub fn is_final(&self) -> bool {
+        self.status < 300 || self.status == 402
+    }
+}
+
+/// A row of `payment`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerPayment {
+    /// Its id.
+    pub id: String,
+    /// `charge` or `settlement`.
+    pub kind: String,
+    /// Its state.
+    pub state: String,
+    /// The amount less the fee, in minor units.
+    pub net: i64,
+    /// What was captured.
+    pub captured: i64,
+    /// What was refunded.
+    pub refunded: i64,
+}
+
+/// The ledger, read when all was quiet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Books {
+    /// All payments.
+    pub payments: Vec<LedgerPayment>,
+    /// What an audit of the books finds wrong.
+    pub faults: Vec<String>,
+    /// Operations that are still pending, by their keys.
+    pub pending: Vec<String>,
+}
+
+impl Books {
+    /// Reads them, as somebody who sees all tenants.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn read(
+        connection: &mut PgConnection,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let query = "select payment_id::text, kind, state, amount - fee as net, captured, refunded from payment \
+                     order by payment_id";
+        let rows = sqlx::query(query).fetch_all(&mut *connection).await?;
+        let payments = rows.iter().map(|row| LedgerPayment {
+            id: row.get("payment_id"),
+            kind: row.get("kind"),
+            state: row.get("state"),
+            net: row.get("net"),
+            captured: row.get("captured"),
+            refunded: row.get("refunded"),
+        });
+        let payments = payments.collect();
+        let query = "select payment_id::text || '-' || kind || '-' || seq from operation where state = 'pending' order by 1";
+        let pending = sqlx::query_scalar(query).fetch_all(&mut *connection).await?;
+        let faults = payments::ledger::audit(connection).await?;
+        Ok(Self {
+            payments,
+            faults,
+            pending,
+        })
+    }
+}
+
+/// Everything that a verdict rests on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// What clients were told, in the order in which they were.
+    pub told: Vec<Told>,
+    /// Answers to the same requests, asked for once more when all was quiet.
+    pub told_again: Vec<Told>,
+    /// Requests that never got an answer.
+    pub unanswered: Vec<String>,
+    /// What the payment service provider did.
+    pub effects: Vec<Effect>,
+    /// The ledger in the end.
+    pub books: Books,
+}

@@ -1,0 +1,99 @@
+//! A key has one answer, and what was confirmed is there.
+//!
+//! Reads what clients were told, what they were told when they asked again in the end, and the ledger. Fails when the two
+//! answers differ in a byte, or a confirmed payment is missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::history::History;
+
+use super::Property;
+
+pub(super) const PROPERTY: Property = Property {
+    name: "answers",
+    meaning: "the same key gives the same answer, byte for byte, and no confirmed payment is lost",
+    check,
+};
+
+fn check(history: &History) -> Vec<String> {
+    let mut found = Vec::new();
+    let again: BTreeMap<_, _> = history.told_again.iter().map(|told| (&told.key, told)).collect();
+    let known: BTreeSet<_> = history
+        .books
+        .payments
+        .iter()
+        .map(|payment| payment.id.as_str())
+        .collect();
+    for told in history.told.iter().filter(|told| told.is_final()) {
+        if let Some(later) = again.get(&told.key)
+            && (later.status, &later.body) != (told.status, &told.body)
+        {
+            found.push(format!(
+                "{} was told {} {}, and later {} {}",
+                told.key, told.status, told.body, later.status, later.body
+            ));
+        }
+        let body: serde_json::Value = serde_json::from_str(&told.body).unwrap_or_default();
+        let payment = body["payment_id"]
+            .as_str()
+            .or(body["payment"]["payment_id"].as_str());
+        if let Some(payment) = payment.filter(|payment| !known.contains(payment)) {
+            found.push(format!(
+                "{} was told of payment {payment}, which the ledger does not have",
+                told.key
+            ));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{Books, LedgerPayment, Told};
+
+    fn told(body: &str) -> Told {
+        Told {
+            key: "k".to_owned(),
+            path: "/v1/charges".to_owned(),
+            asked: serde_json::Value::Null,
+            status: 201,
+            body: body.to_owned(),
+            took: std::time::Duration::ZERO,
+            attempts: 1,
+        }
+    }
+
+    #[test]
+    fn another_answer_and_a_lost_payment_are_found() {
+        let payment = LedgerPayment {
+            id: "p".to_owned(),
+            kind: "charge".to_owned(),
+            state: "captured".to_owned(),
+            net: 1,
+            captured: 1,
+            refunded: 0,
+        };
+        let body = r#"{"payment_id":"p"}"#;
+        let good = History {
+            told: vec![told(body)],
+            told_again: vec![told(body)],
+            books: Books {
+                payments: vec![payment],
+                ..Books::default()
+            },
+            ..History::default()
+        };
+        assert_eq!(check(&good), Vec::<String>::new());
+        let other = History {
+            told_again: vec![told(r#"{"payment_id": "p"}"#)],
+            ..good.clone()
+        };
+        assert_eq!(check(&other).len(), 1);
+        let lost = History {
+            books: Books::default(),
+            ..good
+        };
+        assert_eq!(check(&lost).len(), 1);
+    }
+}

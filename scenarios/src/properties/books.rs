@@ -1,0 +1,31 @@
+//! The books are right: zero-sum by currency and tenant, projections the fold of their entries, nothing overdrawn, every change
+//! with its event.
+//!
+//! Reads what the ledger's audit found, which trusts the legs alone. Fails with the audit's own sentences.
+
+use crate::history::History;
+
+use super::Property;
+
+pub(super) const PROPERTY: Property = Property {
+    name: "books",
+    meaning: "the ledger sums to zero, its balances are the fold of its entries, and no account is overdrawn",
+    check,
+};
+
+fn check(history: &History) -> Vec<String> {
+    history.books.faults.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_audit_finds_is_found() {
+        let mut history = History::default();
+        assert!(check(&history).is_empty());
+        history.books.faults.push("the books in EUR sum to 5".to_owned());
+        assert_eq!(check(&history).len(), 1);
+    }
+}

@@ -1,0 +1,121 @@
+//! Nobody is charged twice, and the ledger says what was taken.
+//!
+//! Reads what the provider really did and the ledger's payments; counts captures at the provider, not rows. Fails when a key
+//! moved money twice, when an amount differs on the two sides, when one side has a payment that the other has not.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{externals::Kind, history::History};
+
+use super::Property;
+
+pub(super) const PROPERTY: Property = Property {
+    name: "captures",
+    meaning: "each operation moves money at the provider at most once, and exactly what the ledger says",
+    check,
+};
+
+fn check(history: &History) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut did: BTreeMap<(&str, Kind), i64> = BTreeMap::new();
+    for effect in &history.effects {
+        if !seen.insert(&effect.key) {
+            found.push(format!("the provider did {} twice", effect.key));
+        }
+        *did.entry((&effect.payment, effect.kind)).or_default() += effect.amount;
+    }
+    let done = |payment, kind| did.get(&(payment, kind)).copied().unwrap_or_default();
+    // What is in limbo is not known, and frozen: an operator's, not a difference.
+    let decided = |payment: &&crate::history::LedgerPayment| payment.state != "limbo";
+    for payment in history.books.payments.iter().filter(decided) {
+        let id = payment.id.as_str();
+        let settled = payment.kind == "settlement" && payment.state == "settled";
+        for (what, ledger, provider) in [
+            (
+                "captured",
+                payment.captured,
+                done(id, Kind::Sale) + done(id, Kind::Capture),
+            ),
+            ("refunded", payment.refunded, done(id, Kind::Refund)),
+            (
+                "paid out",
+                if settled { payment.net } else { 0 },
+                done(id, Kind::Payout),
+            ),
+        ] {
+            if ledger != provider {
+                found.push(format!(
+                    "payment {id}: the ledger has {ledger} {what}, the provider {provider}"
+                ));
+            }
+        }
+    }
+    let known: BTreeSet<_> = history
+        .books
+        .payments
+        .iter()
+        .map(|payment| payment.id.as_str())
+        .collect();
+    let strangers: BTreeSet<_> = did
+        .keys()
+        .map(|(payment, _)| *payment)
+        .filter(|payment| !known.contains(payment))
+        .collect();
+    found.extend(
+        strangers
+            .into_iter()
+            .map(|id| format!("the provider knows payment {id}, the ledger does not")),
+    );
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        externals::Effect,
+        history::{Books, LedgerPayment},
+    };
+
+    fn history() -> History {
+        let payment = LedgerPayment {
+            id: "p".to_owned(),
+            kind: "charge".to_owned(),
+            state: "captured".to_owned(),
+            net: 100,
+            captured: 100,
+            refunded: 0,
+        };
+        let effect = Effect {
+            key: "p-sale-1".to_owned(),
+            kind: Kind::Sale,
+            amount: 100,
+            currency: "EUR".to_owned(),
+            payment: "p".to_owned(),
+        };
+        let books = Books {
+            payments: vec![payment],
+            ..Books::default()
+        };
+        History {
+            effects: vec![effect],
+            books,
+            ..History::default()
+        }
+    }
+
+    #[test]
+    fn one_too_many_one_too_few_and_one_unheard_of_are_found() {
+        assert_eq!(check(&history()), Vec::<String>::new());
+        let mut twice = history();
+        twice.effects.push(twice.effects[0].clone());
+        assert_eq!(check(&twice).len(), 2);
+        let mut lost = history();
+        lost.effects.clear();
+        assert_eq!(check(&lost).len(), 1);
+        let mut unheard_of = history();
+        unheard_of.books.payments.clear();
+        assert_eq!(check(&unheard_of).len(), 1);
+    }
+}

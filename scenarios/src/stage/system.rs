@@ -1,0 +1,70 @@
+//! Processes of the payment system and of its providers.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use payments::{
+    engine::EngineConfig,
+    external::{BreakerConfig, DependencyConfig},
+    gate::GateConfig,
+    ledger::Grouping,
+    node::{self, NodeConfig, Role},
+    sweeper::SweeperConfig,
+};
+use sumzero_sim::Host;
+use tokio::net::TcpListener;
+
+use crate::externals::Provider;
+
+use super::{
+    aws,
+    network::{self, HTTP, REGIONS, at},
+};
+
+/// A provider. What it knows outlives its process.
+pub(super) fn provider(name: &str, ip: Ipv4Addr, provider: &Provider) -> Host {
+    let provider = provider.clone();
+    let host = Host::new(name).region("providers").ip(ip).run(move || {
+        let provider = provider.clone();
+        async move { provider.serve(TcpListener::bind(("0.0.0.0", HTTP)).await?).await }
+    });
+    host.restarts_after(Duration::from_secs(1))
+}
+
+fn config() -> NodeConfig {
+    let lease = Duration::from_secs(20);
+    NodeConfig {
+        roles: [Role::Gateway, Role::Sweeper].into(),
+        region: REGIONS[0].to_owned(),
+        database: aws::ledger("payments_service"),
+        worker_database: aws::ledger("payments_worker"),
+        connections: 4,
+        grouping: Grouping::default(),
+        gate: GateConfig::default(),
+        engine: EngineConfig {
+            lease,
+            limit: lease / 2,
+            ..EngineConfig::default()
+        },
+        sweeper: SweeperConfig {
+            lease,
+            ..SweeperConfig::default()
+        },
+        psp: DependencyConfig::new("psp", format!("http://{}", at(network::PSP, HTTP))),
+        kyc: DependencyConfig::new("kyc", format!("http://{}", at(network::KYC, HTTP))),
+        breaker: BreakerConfig::default(),
+        webhook_secret: "a secret of the stage".to_owned(),
+    }
+}
+
+/// A process that serves clients and takes up what others left. When it ends it is started again, as an orchestrator does.
+pub(super) fn gateway(number: u8) -> Host {
+    let host = Host::new(format!("gateway-{number}"))
+        .region(REGIONS[0])
+        .ip(network::gateway(number));
+    let host = host.run(|| async {
+        let listener = TcpListener::bind(("0.0.0.0", HTTP)).await?;
+        let never = std::future::pending();
+        node::run(config(), aws::dynamodb_client(), listener, never).await
+    });
+    host.restarts_after(Duration::from_secs(2))
+}

@@ -1,0 +1,35 @@
+//! The payment system in simulated worlds: what holds without faults holds with them, and the same seed is the same story.
+//!
+//! Each world is forked from the same memory, so these tests run one after the other in a process with a single thread, and
+//! not under the standard harness.
+
+mod faults;
+
+use std::panic::catch_unwind;
+
+type Test = (&'static str, fn());
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let wanted: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
+    let chosen: Vec<&Test> = faults::TESTS
+        .iter()
+        .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str())))
+        .collect();
+    if words.iter().any(|word| word == "--list") {
+        chosen.iter().for_each(|(name, _)| println!("{name}: test"));
+        return;
+    }
+    println!("\nrunning {} tests", chosen.len());
+    let mut failed = 0;
+    for (name, test) in chosen {
+        let passed = catch_unwind(test).is_ok();
+        println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });
+        failed += usize::from(!passed);
+    }
+    println!();
+    if failed > 0 {
+        eprintln!("{failed} failed");
+        std::process::exit(101);
+    }
+}
