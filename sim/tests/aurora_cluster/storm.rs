@@ -186,23 +186,23 @@ fn judge(seed: u64, lossy: bool) -> Ended {
 #[test]
 fn without_data_loss_allowed_nothing_is_lost() {
     let mut told = 0;
-    for seed in 0..25 {
+    for seed in 0..15 {
         let ended = judge(seed, false);
         assert!(ended.lost.is_empty(), "seed {seed}");
         told += ended.told.len();
     }
-    assert!(told > 5_000, "{told}");
+    assert!(told > 3_000, "{told}");
 }
 
 #[test]
 fn with_data_loss_allowed_every_told_entry_is_there_or_accounted_for() {
     let (mut lost, mut moved) = (0, 0);
-    for seed in 100..125 {
+    for seed in 100..115 {
         let ended = judge(seed, true);
         lost += ended.told.intersection(&ended.lost).count();
         moved += usize::from(ended.database.writer() != REGIONS[0]);
     }
-    assert!(lost > 30 && moved > 12, "{lost} lost, {moved} moved");
+    assert!(lost > 15 && moved > 7, "{lost} lost, {moved} moved");
 }
 
 #[test]

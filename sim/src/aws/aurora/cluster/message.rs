@@ -23,6 +23,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// the way is free again.
 const STALL_LIMIT: Duration = Duration::from_secs(10);
 
+/// A payload that comes more slowly is given up too.
+const SLOWEST_BYTES_PER_SECOND: u64 = 100_000;
+/// A payload is written and read in pieces of this size.
+const PIECE_BYTES: usize = 64 * 1024;
+
 /// What one Region asks of another.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Request {
@@ -80,7 +85,8 @@ impl Peer {
     }
 
     pub(super) async fn ask(&mut self, request: &Request, payload: u64) -> io::Result<Reply> {
-        timeout(STALL_LIMIT, async {
+        let transfer = Duration::from_secs(payload / SLOWEST_BYTES_PER_SECOND);
+        timeout(STALL_LIMIT + transfer, async {
             write_frame(&mut self.0, request, payload).await?;
             read_frame(&mut self.0).await
         })
@@ -99,14 +105,18 @@ pub(super) async fn write_frame<T: Serialize>(
     payload: u64,
 ) -> io::Result<()> {
     let body = serde_json::to_vec(message)?;
-    let payload = usize::try_from(payload)
-        .unwrap_or(usize::MAX)
-        .min(u32::MAX as usize);
-    let mut frame = Vec::with_capacity(body.len() + payload + 8);
+    let mut rest = u32::try_from(payload).unwrap_or(u32::MAX);
+    let mut frame = Vec::with_capacity(body.len() + 8);
     frame.extend_from_slice(&(body.len() as u32).to_be_bytes());
-    frame.extend_from_slice(&(payload as u32).to_be_bytes());
+    frame.extend_from_slice(&rest.to_be_bytes());
     frame.extend_from_slice(&body);
-    frame.resize(frame.len() + payload, 0);
+    while rest > 0 {
+        let piece = PIECE_BYTES.min(rest as usize);
+        frame.resize(frame.len() + piece, 0);
+        rest -= piece as u32;
+        io.write_all(&frame).await?;
+        frame.clear();
+    }
     io.write_all(&frame).await
 }
 
@@ -118,7 +128,7 @@ pub(super) async fn read_frame<T: DeserializeOwned>(io: &mut TcpStream) -> io::R
     }
     let mut body = vec![0; length];
     io.read_exact(&mut body).await?;
-    let mut scratch = vec![0; payload.min(64 * 1024)];
+    let mut scratch = vec![0; payload.min(PIECE_BYTES)];
     while payload > 0 {
         let part = payload.min(scratch.len());
         io.read_exact(&mut scratch[..part]).await?;

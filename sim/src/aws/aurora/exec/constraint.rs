@@ -166,7 +166,7 @@ pub(super) fn note_takeover(
     let Some(index) = heap.indexes.get(&def.oid) else {
         return Ok(());
     };
-    for tuple in index.equal(key).into_iter().filter_map(|tid| heap.get(tid)) {
+    for tuple in index.equal(key).filter_map(|tid| heap.get(tid)) {
         ssi.get_mut().took_key(sx, tuple.xmax)?;
     }
     Ok(())

@@ -56,6 +56,17 @@ pub(crate) struct Savepoint {
     heaps: usize,
 }
 
+/// A sequence that was put back to where it begins.
+#[derive(Debug)]
+pub(crate) struct Restarted {
+    /// By whom.
+    pub xid: Xid,
+    /// Which.
+    pub sequence: Oid,
+    /// Where it stood; `None` if nothing had been drawn from it.
+    pub before: Option<(i64, bool)>,
+}
+
 /// A running transaction.
 #[derive(Debug)]
 pub(crate) struct Transaction {
@@ -85,8 +96,8 @@ pub(crate) struct Transaction {
     pub changes: Vec<(Xid, Change)>,
     /// Heaps made by this transaction, to be dropped with it.
     pub heaps: Vec<(Xid, HeapId)>,
-    /// Sequences that were restarted, by which id, and where they stood before.
-    pub restarted: Vec<(Xid, Oid, Option<(i64, bool)>)>,
+    /// Sequences that were restarted.
+    pub restarted: Vec<Restarted>,
     /// Checks to make at commit.
     pub deferred: Vec<Deferred>,
     /// SERIALIZABLE's handle.
@@ -257,8 +268,8 @@ impl Transaction {
                 change => self.changes.push((xid, change)),
             }
         }
-        while let Some((_, oid, before)) = self.restarted.pop_if(|(xid, ..)| dead.contains(xid)) {
-            state.place_sequence(oid, before);
+        while let Some(restarted) = self.restarted.pop_if(|restarted| dead.contains(&restarted.xid)) {
+            state.place_sequence(restarted.sequence, restarted.before);
         }
     }
 

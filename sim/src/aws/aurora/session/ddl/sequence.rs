@@ -3,6 +3,7 @@
 use super::exists;
 use crate::aws::aurora::catalog::{Acl, Object, Oid, Sequence, Touched};
 use crate::aws::aurora::error::{Result, code, fail};
+use crate::aws::aurora::session::transaction::Restarted;
 use crate::aws::aurora::session::{Answer, Session};
 use crate::aws::aurora::sql::bind::{data_type, fold, qualified};
 use crate::aws::aurora::sql::command::{Bound, SequenceChange, SequenceOption};
@@ -45,7 +46,11 @@ impl Session {
         let mut state = engine.state();
         let xid = self.write_xid(&mut state);
         let before = state.sequences.get_mut().get(&oid).copied();
-        self.txn().restarted.push((xid, oid, before));
+        self.txn().restarted.push(Restarted {
+            xid,
+            sequence: oid,
+            before,
+        });
         state.place_sequence(oid, Some((at, false)));
     }
 
