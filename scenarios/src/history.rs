@@ -104,6 +104,13 @@ pub struct History {
     pub unanswered: Vec<String>,
     /// What the payment service provider did.
     pub effects: Vec<Effect>,
-    /// The ledger in the end.
-    pub books: Books,
+    /// The ledger in the end, if it could be read.
+    pub books: Option<Books>,
+}
+
+impl History {
+    /// The ledger's payments in the end; none if it could not be read.
+    pub fn payments(&self) -> &[LedgerPayment] {
+        self.books.as_ref().map_or(&[], |books| &books.payments)
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, future::Future, io, time::Duration};
 
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -86,6 +87,15 @@ fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
         .connect_lazy_with(options)
 }
 
+/// The same client with time limits. By default the SDK waits for an answer for ever.
+fn bounded(dynamodb: &aws_sdk_dynamodb::Client) -> aws_sdk_dynamodb::Client {
+    let limits = TimeoutConfig::builder()
+        .operation_attempt_timeout(Duration::from_secs(2))
+        .operation_timeout(Duration::from_secs(6))
+        .build();
+    aws_sdk_dynamodb::Client::from_conf(dynamodb.config().to_builder().timeout_config(limits).build())
+}
+
 /// Runs a process until `stop`: then whoever waits for an answer gets it, and what nobody waits for is left to others.
 ///
 /// # Errors
@@ -96,6 +106,7 @@ pub async fn run(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), NodeError> {
+    let dynamodb = bounded(&dynamodb);
     let service_pool = pool(config.database, config.connections);
     let worker_pool = pool(config.worker_database, config.connections);
     let epoch = watch_epoch(service_pool.clone(), config.region.clone()).await?;

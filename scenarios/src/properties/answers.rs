@@ -19,8 +19,7 @@ fn check(history: &History) -> Vec<String> {
     let mut found = Vec::new();
     let again: BTreeMap<_, _> = history.told_again.iter().map(|told| (&told.key, told)).collect();
     let known: BTreeSet<_> = history
-        .books
-        .payments
+        .payments()
         .iter()
         .map(|payment| payment.id.as_str())
         .collect();
@@ -78,10 +77,10 @@ mod tests {
         let good = History {
             told: vec![told(body)],
             told_again: vec![told(body)],
-            books: Books {
+            books: Some(Books {
                 payments: vec![payment],
                 ..Books::default()
-            },
+            }),
             ..History::default()
         };
         assert_eq!(check(&good), Vec::<String>::new());
@@ -91,7 +90,7 @@ mod tests {
         };
         assert_eq!(check(&other).len(), 1);
         let lost = History {
-            books: Books::default(),
+            books: Some(Books::default()),
             ..good
         };
         assert_eq!(check(&lost).len(), 1);

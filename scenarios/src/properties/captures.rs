@@ -28,7 +28,7 @@ fn check(history: &History) -> Vec<String> {
     let done = |payment, kind| did.get(&(payment, kind)).copied().unwrap_or_default();
     // What is in limbo is not known, and frozen: an operator's, not a difference.
     let decided = |payment: &&crate::history::LedgerPayment| payment.state != "limbo";
-    for payment in history.books.payments.iter().filter(decided) {
+    for payment in history.payments().iter().filter(decided) {
         let id = payment.id.as_str();
         let settled = payment.kind == "settlement" && payment.state == "settled";
         for (what, ledger, provider) in [
@@ -52,8 +52,7 @@ fn check(history: &History) -> Vec<String> {
         }
     }
     let known: BTreeSet<_> = history
-        .books
-        .payments
+        .payments()
         .iter()
         .map(|payment| payment.id.as_str())
         .collect();
@@ -100,7 +99,7 @@ mod tests {
         };
         History {
             effects: vec![effect],
-            books,
+            books: Some(books),
             ..History::default()
         }
     }
@@ -115,7 +114,7 @@ mod tests {
         lost.effects.clear();
         assert_eq!(check(&lost).len(), 1);
         let mut unheard_of = history();
-        unheard_of.books.payments.clear();
+        unheard_of.books = Some(Books::default());
         assert_eq!(check(&unheard_of).len(), 1);
     }
 }

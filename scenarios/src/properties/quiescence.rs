@@ -17,26 +17,39 @@ fn check(history: &History) -> Vec<String> {
         .unanswered
         .iter()
         .map(|key| format!("{key} was never answered"));
-    let pending = history
+    let unread = history
         .books
-        .pending
-        .iter()
-        .map(|key| format!("{key} is still pending"));
-    unanswered.chain(pending).collect()
+        .is_none()
+        .then(|| "the ledger could not be read".to_owned());
+    let pending = history.books.iter().flat_map(|books| &books.pending);
+    let pending = pending.map(|key| format!("{key} is still pending"));
+    unread.into_iter().chain(unanswered).chain(pending).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::Books;
 
     #[test]
     fn what_hangs_is_named() {
-        let mut history = History::default();
-        assert!(check(&history).is_empty());
-        history.unanswered.push("k".to_owned());
-        history.books.pending.push("p-sale-1".to_owned());
+        let quiet = History {
+            books: Some(Books::default()),
+            ..History::default()
+        };
+        assert!(check(&quiet).is_empty());
+        assert_eq!(check(&History::default()), ["the ledger could not be read"]);
+        let pending = vec!["p-sale-1".to_owned()];
+        let hanging = History {
+            unanswered: vec!["k".to_owned()],
+            books: Some(Books {
+                pending,
+                ..Books::default()
+            }),
+            ..History::default()
+        };
         assert_eq!(
-            check(&history),
+            check(&hanging),
             ["k was never answered", "p-sale-1 is still pending"]
         );
     }

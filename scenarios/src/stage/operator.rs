@@ -9,7 +9,7 @@ use payments::{
 use serde_json::json;
 use sqlx::{ConnectOptions, PgConnection};
 use sumzero_sim::Host;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     externals::{Behaviour, Provider},
@@ -86,23 +86,20 @@ async fn set_up() -> Result<String, Box<dyn Error + Send + Sync>> {
     Ok(keys.api_key)
 }
 
-/// Waits until every client has ended and nothing is pending, or gives up waiting. The books as they are then.
-async fn rest(notes: &Notes, clients: u8) -> Books {
+/// Waits until every client has ended and nothing is pending, or gives up waiting. The books as they are then, if they can
+/// be read at all.
+async fn rest(notes: &Notes, clients: u8) -> Option<Books> {
     let started = Instant::now();
-    let mut last = Books::default();
+    let mut last = None;
     while started.elapsed() < REST_WITHIN {
         sleep(Duration::from_secs(5)).await;
-        if notes.lock().clients_done < clients {
-            continue;
-        }
-        let Ok(mut connection) = superuser().await else {
-            continue;
-        };
-        if let Ok(books) = Books::read(&mut connection).await {
-            if books.pending.is_empty() {
-                return books;
+        let read = async { Books::read(&mut superuser().await?).await };
+        if let Ok(Ok(books)) = timeout(Duration::from_secs(10), read).await {
+            let quiet = books.pending.is_empty() && notes.lock().clients_done == clients;
+            last = Some(books);
+            if quiet {
+                break;
             }
-            last = books;
         }
     }
     last

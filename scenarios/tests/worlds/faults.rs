@@ -1,27 +1,46 @@
 //! Worlds without faults, and with each kind of them.
 
-use std::time::Duration;
+use std::{ops::ControlFlow, ops::Range, time::Duration};
 
 use scenarios::{
     externals::Behaviour,
     properties::{Violation, judge},
-    stage::{Script, perform},
+    stage::{REGIONS, Script, perform},
 };
 use serde::{Deserialize, Serialize};
-use sumzero_sim::{Plan, campaign::{Campaign, Fate}};
+use sumzero_sim::{
+    Fault, Plan, PlannedFault, Seed, Skew,
+    campaign::{Campaign, Fate},
+    fault::{Service, ServiceFault, Target},
+};
 
 use crate::Test;
 
-pub(crate) const TESTS: &[Test] = &[("a_calm_day", a_calm_day)];
+pub(crate) const TESTS: &[Test] = &[
+    (
+        "a_calm_day_is_calm_and_the_same_again",
+        a_calm_day_is_calm_and_the_same_again,
+    ),
+    ("processes_die_and_freeze", processes_die_and_freeze),
+    (
+        "answers_of_every_dependency_are_lost",
+        answers_of_every_dependency_are_lost,
+    ),
+    ("links_break", links_break),
+    ("the_database_fails_over", the_database_fails_over),
+    ("clocks_differ", clocks_differ),
+    ("everything_at_once", everything_at_once),
+];
 
 /// What a world came to.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Verdict {
     trace_hash: String,
     violations: Vec<Violation>,
+    /// Requests that were confirmed.
     confirmed: usize,
-    captured: i64,
-    faults_bitten: usize,
+    /// Faults that bit.
+    bitten: usize,
 }
 
 fn script(seed: u64) -> Script {
@@ -29,7 +48,7 @@ fn script(seed: u64) -> Script {
         seed,
         gateways: 2,
         clients: 4,
-        requests: 10,
+        requests: 8,
         psp: Behaviour::default(),
         kyc: Behaviour::default(),
         plan: Plan::default(),
@@ -43,14 +62,8 @@ fn verdict(script: &Script) -> Verdict {
     Verdict {
         trace_hash: performance.outcome.trace_hash.to_string(),
         violations: judge(history),
-        confirmed: history.told.iter().filter(|told| told.status < 300).count(),
-        captured: history
-            .books
-            .payments
-            .iter()
-            .map(|payment| payment.captured)
-            .sum(),
-        faults_bitten: performance
+        confirmed: history.told.iter().filter(|told| told.is_final()).count(),
+        bitten: performance
             .outcome
             .faults
             .iter()
@@ -59,8 +72,211 @@ fn verdict(script: &Script) -> Verdict {
     }
 }
 
-fn a_calm_day() {
-    let started = std::time::Instant::now();
-    let verdict = verdict(&script(1));
-    println!("{verdict:?} {:?}", started.elapsed());
+/// How many seeds a test tries. `SUMZERO_WORLDS_SEEDS` says otherwise, `SUMZERO_WORLDS_SEED` names a single one.
+fn seeds(usually: u64) -> Range<u64> {
+    if let Ok(seed) = std::env::var("SUMZERO_WORLDS_SEED") {
+        let seed = seed.parse().expect("a number");
+        return seed..seed + 1;
+    }
+    let count =
+        std::env::var("SUMZERO_WORLDS_SEEDS").map_or(usually, |count| count.parse().expect("a number"));
+    0..count
+}
+
+/// Performs a script for each seed. All properties hold, and the faults did bite.
+fn hold(seeds: Range<u64>, script: impl Fn(u64) -> Script) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    let mut failed = Vec::new();
+    let count = seeds.end - seeds.start;
+    Campaign::new(seeds)
+        .run(
+            |seed| verdict(&script(seed)),
+            |result| {
+                match result.fate {
+                    Fate::Finished(verdict) if verdict.violations.is_empty() => verdicts.push(verdict),
+                    fate => failed.push(format!("seed {}: {fate:?}\n{}", result.seed, result.output)),
+                }
+                ControlFlow::Continue(())
+            },
+        )
+        .unwrap();
+    assert!(
+        failed.is_empty(),
+        "{} of {count}:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
+    let confirmed: usize = verdicts.iter().map(|verdict| verdict.confirmed).sum();
+    let bitten: usize = verdicts.iter().map(|verdict| verdict.bitten).sum();
+    println!("  {count} worlds, {confirmed} confirmed, {bitten} faults bit");
+    assert!(confirmed > 0);
+    verdicts
+}
+
+/// Draws the faults of a seed: some of the candidates, each at a time and for as long as the seed decides.
+fn swarm(seed: u64, candidates: &[Fault]) -> Plan {
+    let mut draw = Seed(seed).stream("plan");
+    let mut below = |limit: u64| draw.next_u64() % limit;
+    let mut faults: Vec<PlannedFault> = Vec::new();
+    for fault in candidates {
+        if below(2) == 0 {
+            continue;
+        }
+        let planned = fault.clone().at(Duration::from_millis(5_000 + below(45_000)));
+        let instant = fault.is_instant();
+        faults.push(if instant {
+            planned
+        } else {
+            planned.lasting(Duration::from_millis(500 + below(9_000)))
+        });
+    }
+    Plan { faults }
+}
+
+fn a_calm_day_is_calm_and_the_same_again() {
+    let first = hold(seeds(4), script);
+    let again = hold(seeds(4), script);
+    assert_eq!(first, again);
+    assert!(first.iter().all(|verdict| verdict.confirmed > 20), "{first:?}");
+}
+
+fn processes() -> Vec<Fault> {
+    vec![
+        Fault::kill("gateway-0"),
+        Fault::kill("gateway-1"),
+        Fault::kill("gateway-0"),
+        Fault::pause("gateway-1"),
+        Fault::pause("gateway-0"),
+        Fault::kill("psp"),
+        Fault::pause("psp"),
+        Fault::pause("dynamodb-us-east-1"),
+    ]
+}
+
+fn processes_die_and_freeze() {
+    let verdicts = hold(seeds(12), |seed| Script {
+        plan: swarm(seed, &processes()),
+        ..script(seed)
+    });
+    assert!(verdicts.iter().any(|verdict| verdict.bitten > 0));
+}
+
+fn unreliable() -> Behaviour {
+    Behaviour {
+        jitter_ms: 3_000,
+        declined_ppm: 50_000,
+        failed_before_ppm: 100_000,
+        failed_after_ppm: 100_000,
+        answer_lost_ppm: 100_000,
+        ..Behaviour::default()
+    }
+}
+
+fn dependencies() -> Vec<Fault> {
+    let often = || Target::default().probability(0.2);
+    let dynamodb = |fault| Fault::service(Service::Dynamodb, REGIONS[0], fault);
+    vec![
+        dynamodb(ServiceFault::LoseAnswer { target: often() }),
+        dynamodb(ServiceFault::FailAfter {
+            target: often(),
+            failure: Default::default(),
+        }),
+        dynamodb(ServiceFault::FailBefore {
+            target: often(),
+            failure: Default::default(),
+        }),
+        dynamodb(ServiceFault::Throttle { target: often() }),
+        dynamodb(ServiceFault::Unavailable {
+            outage: Default::default(),
+        }),
+    ]
+}
+
+fn answers_of_every_dependency_are_lost() {
+    hold(seeds(12), |seed| Script {
+        psp: unreliable(),
+        kyc: unreliable(),
+        plan: swarm(seed, &dependencies()),
+        ..script(seed)
+    });
+}
+
+fn links() -> Vec<Fault> {
+    vec![
+        Fault::partition("gateway-0", "aurora-us-east-1"),
+        Fault::partition("gateway-1", "dynamodb-us-east-1"),
+        Fault::partition_one_way("psp", "gateway-0"),
+        Fault::partition_one_way("gateway-1", "psp"),
+        Fault::partition("us-east-1", "us-east-2"),
+        Fault::partition("us-east-1", "us-west-2"),
+        Fault::partition_one_way("aurora-us-east-1", "gateway-1"),
+    ]
+}
+
+fn links_break() {
+    hold(seeds(12), |seed| Script {
+        plan: swarm(seed, &links()),
+        ..script(seed)
+    });
+}
+
+fn failovers() -> Vec<Fault> {
+    let aurora = |fault| Fault::service(Service::Aurora, REGIONS[0], fault);
+    let target = Target::default().probability(0.05);
+    vec![
+        aurora(ServiceFault::FailOverCluster {}),
+        aurora(ServiceFault::CrashDuringCommit {
+            probability: 0.1,
+            applied: 0.5,
+            times: Some(2),
+        }),
+        aurora(ServiceFault::KillStatement {
+            target,
+            session: true,
+        }),
+        aurora(ServiceFault::SlowDisk {
+            min: Duration::from_millis(100),
+            max: Duration::from_secs(4),
+        }),
+        aurora(ServiceFault::ConnectionStorm { connections: 5_000 }),
+        aurora(ServiceFault::DiskFull {}),
+        Fault::pause("aurora-us-east-1"),
+    ]
+}
+
+fn the_database_fails_over() {
+    hold(seeds(8), |seed| Script {
+        plan: swarm(seed, &failovers()),
+        ..script(seed)
+    });
+}
+
+fn skews() -> Vec<Fault> {
+    let (ahead, behind) = (
+        Skew::ahead(Duration::from_secs(30)),
+        Skew::behind(Duration::from_secs(30)),
+    );
+    vec![
+        Fault::clock_offset("gateway-0", ahead),
+        Fault::clock_offset("gateway-1", behind),
+        Fault::clock_jump("gateway-0", ahead),
+        Fault::clock_jump("gateway-1", behind),
+    ]
+}
+
+fn clocks_differ() {
+    hold(seeds(8), |seed| Script {
+        plan: swarm(seed, &skews()),
+        ..script(seed)
+    });
+}
+
+fn everything_at_once() {
+    let all: Vec<_> = [processes(), dependencies(), links(), failovers(), skews()].concat();
+    hold(seeds(24), |seed| Script {
+        psp: unreliable(),
+        kyc: unreliable(),
+        plan: swarm(seed, &all),
+        ..script(seed)
+    });
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio::sync::watch;
 
-use super::error::LedgerError;
+use super::{error::LedgerError, within::within};
 
 /// No database is ever in it: a process that believes in it writes nothing.
 const NO_WRITER: i64 = 0;
@@ -39,10 +39,13 @@ pub async fn watch_epoch(pool: PgPool, region: String) -> Result<watch::Receiver
 }
 
 async fn current(pool: &PgPool, region: &str) -> Result<i64, LedgerError> {
-    let query = "select epoch from writer_epoch where region = $1";
-    let epoch: Option<i64> = sqlx::query_scalar(query)
-        .bind(region)
-        .fetch_optional(pool)
-        .await?;
+    let region = region.to_owned();
+    let epoch: Option<i64> = within(pool, move |connection| {
+        Box::pin(async move {
+            let query = sqlx::query_scalar("select epoch from writer_epoch where region = $1");
+            Ok(query.bind(region).fetch_optional(connection).await?)
+        })
+    })
+    .await?;
     Ok(epoch.unwrap_or(NO_WRITER))
 }

@@ -36,6 +36,7 @@ mod refusal;
 mod schema;
 mod store;
 mod view;
+mod within;
 mod work;
 
 use sqlx::PgPool;

@@ -1,6 +1,6 @@
 //! Questions to the ledger. Each is one transaction of two round trips, and sees only the tenant that asks.
 
-use sqlx::{PgPool, Row};
+use sqlx::{Connection, PgPool, Row};
 use uuid::Uuid;
 
 use crate::id::{AccountId, PaymentId, TenantId};
@@ -11,6 +11,7 @@ use super::{
     error::LedgerError,
     load,
     payment::{Operation, Payment},
+    within::within,
 };
 
 /// An entry of an account's statement.
@@ -46,14 +47,19 @@ pub(super) async fn account(
     tenant: TenantId,
     id: AccountId,
 ) -> Result<Option<Account>, LedgerError> {
-    let mut transaction = pool.begin().await?;
-    enter(&mut transaction, &tenant.to_string()).await?;
-    let row = sqlx::query("select * from account where tenant_id = $1 and account_id = $2")
-        .bind(tenant.0)
-        .bind(id.0)
-        .fetch_optional(&mut *transaction)
-        .await?;
-    row.as_ref().map(load::account).transpose()
+    within(pool, move |connection| {
+        Box::pin(async move {
+            let mut transaction = connection.begin().await?;
+            enter(&mut transaction, &tenant.to_string()).await?;
+            let row = sqlx::query("select * from account where tenant_id = $1 and account_id = $2")
+                .bind(tenant.0)
+                .bind(id.0)
+                .fetch_optional(&mut *transaction)
+                .await?;
+            row.as_ref().map(load::account).transpose()
+        })
+    })
+    .await
 }
 
 pub(super) async fn payment(
@@ -61,25 +67,30 @@ pub(super) async fn payment(
     tenant: TenantId,
     id: PaymentId,
 ) -> Result<Option<(Payment, Vec<Operation>)>, LedgerError> {
-    let mut transaction = pool.begin().await?;
-    enter(&mut transaction, &tenant.to_string()).await?;
-    let row = sqlx::query("select * from payment where tenant_id = $1 and payment_id = $2")
-        .bind(tenant.0)
-        .bind(id.0)
-        .fetch_optional(&mut *transaction)
-        .await?;
-    let Some(payment) = row.as_ref().map(load::payment).transpose()? else {
-        return Ok(None);
-    };
-    let rows = sqlx::query(
+    within(pool, move |connection| {
+        Box::pin(async move {
+            let mut transaction = connection.begin().await?;
+            enter(&mut transaction, &tenant.to_string()).await?;
+            let row = sqlx::query("select * from payment where tenant_id = $1 and payment_id = $2")
+                .bind(tenant.0)
+                .bind(id.0)
+                .fetch_optional(&mut *transaction)
+                .await?;
+            let Some(payment) = row.as_ref().map(load::payment).transpose()? else {
+                return Ok(None);
+            };
+            let rows = sqlx::query(
         "select * from operation where tenant_id = $1 and payment_id = $2 order by created_at, kind, seq",
     )
     .bind(tenant.0)
     .bind(id.0)
     .fetch_all(&mut *transaction)
     .await?;
-    let operations = rows.iter().map(load::operation).collect::<Result<_, _>>()?;
-    Ok(Some((payment, operations)))
+            let operations = rows.iter().map(load::operation).collect::<Result<_, _>>()?;
+            Ok(Some((payment, operations)))
+        })
+    })
+    .await
 }
 
 /// Entries of an account with a smaller place than `before`, the latest first.
@@ -90,7 +101,8 @@ pub(super) async fn statement(
     before: i64,
     count: i64,
 ) -> Result<Vec<StatementEntry>, LedgerError> {
-    let mut transaction = pool.begin().await?;
+    within(pool, move |connection| Box::pin(async move {
+    let mut transaction = connection.begin().await?;
     enter(&mut transaction, &tenant.to_string()).await?;
     let rows = sqlx::query(
         "select e.version, e.transfer_id, t.payment_id, t.step, e.phase, e.side, e.amount, e.counterpart, t.posted_at \
@@ -126,6 +138,7 @@ pub(super) async fn statement(
             })
         })
         .collect()
+    })).await
 }
 
 /// A step of a payment.
@@ -152,28 +165,33 @@ pub(super) async fn trace(
     tenant: TenantId,
     id: PaymentId,
 ) -> Result<Vec<TraceStep>, LedgerError> {
-    let mut transaction = pool.begin().await?;
-    enter(&mut transaction, &tenant.to_string()).await?;
-    let rows = sqlx::query(
-        "select seq, event_type, region, epoch, created_at, state from outbox \
+    within(pool, move |connection| {
+        Box::pin(async move {
+            let mut transaction = connection.begin().await?;
+            enter(&mut transaction, &tenant.to_string()).await?;
+            let rows = sqlx::query(
+                "select seq, event_type, region, epoch, created_at, state from outbox \
          where tenant_id = $1 and payment_id = $2 order by seq",
-    )
-    .bind(tenant.0)
-    .bind(id.0)
-    .fetch_all(&mut *transaction)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(TraceStep {
-                version: row.try_get("seq")?,
-                event: row.try_get("event_type")?,
-                region: row.try_get("region")?,
-                epoch: row.try_get("epoch")?,
-                at: row.try_get("created_at")?,
-                published: row.try_get::<String, _>("state")? == "published",
-            })
+            )
+            .bind(tenant.0)
+            .bind(id.0)
+            .fetch_all(&mut *transaction)
+            .await?;
+            rows.iter()
+                .map(|row| {
+                    Ok(TraceStep {
+                        version: row.try_get("seq")?,
+                        event: row.try_get("event_type")?,
+                        region: row.try_get("region")?,
+                        epoch: row.try_get("epoch")?,
+                        at: row.try_get("created_at")?,
+                        published: row.try_get::<String, _>("state")? == "published",
+                    })
+                })
+                .collect()
         })
-        .collect()
+    })
+    .await
 }
 
 pub(super) async fn limbo(
@@ -181,7 +199,8 @@ pub(super) async fn limbo(
     tenant: TenantId,
     count: i64,
 ) -> Result<Vec<Operation>, LedgerError> {
-    let mut transaction = pool.begin().await?;
+    within(pool, move |connection| Box::pin(async move {
+    let mut transaction = connection.begin().await?;
     enter(&mut transaction, &tenant.to_string()).await?;
     let rows = sqlx::query(
         "select * from operation where tenant_id = $1 and state = 'limbo' order by created_at, payment_id limit $2",
@@ -191,6 +210,7 @@ pub(super) async fn limbo(
     .fetch_all(&mut *transaction)
     .await?;
     rows.iter().map(load::operation).collect()
+    })).await
 }
 
 /// Whom an API key speaks for.
@@ -209,12 +229,18 @@ pub(super) async fn caller(
     key_hash: &[u8],
     now: time::OffsetDateTime,
 ) -> Result<Option<Caller>, LedgerError> {
-    let row = sqlx::query(
-        "select tenant_id, operator, expires_at from api_key where key_hash = $1 and expires_at > $2",
-    )
-    .bind(key_hash)
-    .bind(now)
-    .fetch_optional(pool)
+    let key_hash = key_hash.to_vec();
+    let row = within(pool, move |connection| {
+        Box::pin(async move {
+            let query =
+                "select tenant_id, operator, expires_at from api_key where key_hash = $1 and expires_at > $2";
+            Ok(sqlx::query(query)
+                .bind(key_hash)
+                .bind(now)
+                .fetch_optional(connection)
+                .await?)
+        })
+    })
     .await?;
     let read = |row: sqlx::postgres::PgRow| {
         Ok(Caller {
@@ -227,9 +253,14 @@ pub(super) async fn caller(
 }
 
 pub(super) async fn ping(pool: &PgPool, believed: i64) -> Result<(), LedgerError> {
-    let actual: Option<i64> = sqlx::query_scalar("select epoch from writer_epoch")
-        .fetch_optional(pool)
-        .await?;
+    let actual: Option<i64> = within(pool, |connection| {
+        Box::pin(async move {
+            Ok(sqlx::query_scalar("select epoch from writer_epoch")
+                .fetch_optional(connection)
+                .await?)
+        })
+    })
+    .await?;
     match actual {
         Some(actual) if actual == believed => Ok(()),
         actual => Err(LedgerError::WrongEpoch {

@@ -3,7 +3,7 @@
 use sqlx::PgPool;
 use time::OffsetDateTime;
 
-use super::{error::LedgerError, load, payment::Operation};
+use super::{error::LedgerError, load, payment::Operation, within::within};
 
 /// Takes up operations whose lease is over: raises their fence and leases them until `lease_until`. One round trip.
 ///
@@ -15,7 +15,8 @@ pub async fn due_operations(
     lease_until: OffsetDateTime,
     count: i64,
 ) -> Result<Vec<Operation>, LedgerError> {
-    let rows = sqlx::query(
+    let rows = within(pool, move |connection| Box::pin(async move {
+    Ok(sqlx::query(
         "with due as (select tenant_id, payment_id, kind, seq from operation \
                       where state = 'pending' and lease_until < $1 order by lease_until limit $3 for update skip locked) \
          update operation o set fence = o.fence + 1, attempts = o.attempts + 1, lease_until = $2 from due \
@@ -26,8 +27,9 @@ pub async fn due_operations(
     .bind(now)
     .bind(lease_until)
     .bind(count)
-    .fetch_all(pool)
-    .await?;
+    .fetch_all(connection)
+    .await?)
+    })).await?;
     rows.iter().map(load::operation).collect()
 }
 
@@ -36,6 +38,8 @@ pub async fn due_operations(
 /// # Errors
 /// When the database cannot be asked. It then comes back when its lease ends.
 pub async fn put_off(pool: &PgPool, operation: &Operation, until: OffsetDateTime) -> Result<(), LedgerError> {
+    let operation = operation.clone();
+    within(pool, move |connection| Box::pin(async move {
     sqlx::query(
         "update operation set lease_until = $6 \
          where tenant_id = $1 and payment_id = $2 and kind = $3 and seq = $4 and fence = $5 and state = 'pending'",
@@ -46,9 +50,10 @@ pub async fn put_off(pool: &PgPool, operation: &Operation, until: OffsetDateTime
     .bind(operation.id.seq)
     .bind(operation.fence)
     .bind(until)
-    .execute(pool)
+    .execute(connection)
     .await?;
     Ok(())
+    })).await
 }
 
 /// Makes an unfinished operation due now, by the key that its dependency knows it by. Does nothing for any other text.
@@ -59,17 +64,23 @@ pub async fn hasten(pool: &PgPool, key: &str, now: OffsetDateTime) -> Result<(),
     let Some((payment, kind, seq)) = split(key) else {
         return Ok(());
     };
-    sqlx::query(
-        "update operation set lease_until = $4 \
+    let kind = kind.to_owned();
+    within(pool, move |connection| {
+        Box::pin(async move {
+            sqlx::query(
+                "update operation set lease_until = $4 \
          where payment_id = $1 and kind = $2 and seq = $3 and state = 'pending' and lease_until > $4",
-    )
-    .bind(payment)
-    .bind(kind)
-    .bind(seq)
-    .bind(now)
-    .execute(pool)
-    .await?;
-    Ok(())
+            )
+            .bind(payment)
+            .bind(kind)
+            .bind(seq)
+            .bind(now)
+            .execute(connection)
+            .await?;
+            Ok(())
+        })
+    })
+    .await
 }
 
 fn split(key: &str) -> Option<(uuid::Uuid, &str, i32)> {
