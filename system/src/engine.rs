@@ -141,8 +141,10 @@ impl Engine {
                     lease_until: self.lease_until(),
                 }
             }
-            Err(Unknown::NotSaid { reason, .. }) if operation.attempts < self.config.attempts_max => {
-                return Ok(Ended::Open(reason));
+            Err(open @ (Unknown::NotSaid { .. } | Unknown::Processing { .. }))
+                if operation.attempts < self.config.attempts_max =>
+            {
+                return Ok(Ended::Open(open.to_string()));
             }
             Err(unknown) => {
                 tracing::error!(payment_id = %id.payment, tenant = %id.tenant, %unknown, "limbo: an operator has to decide");

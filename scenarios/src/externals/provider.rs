@@ -114,11 +114,33 @@ impl Provider {
     /// # Errors
     /// When the listener fails.
     pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
+        self.resume();
         let routes = Router::new()
             .route("/v1/operations", post(operate))
             .route("/v1/operations/{key}", get(show))
             .with_state(self);
         axum::serve(listener, routes).await
+    }
+
+    /// Goes on with what an earlier process had taken on when it ended.
+    fn resume(&self) {
+        let state = self.state();
+        let unfinished = state
+            .keys
+            .iter()
+            .filter(|(_, known)| matches!(known.said, Said::Processing));
+        for (key, _) in unfinished {
+            tokio::spawn(self.clone().work(key.clone(), state.behaviour.clone()));
+        }
+    }
+
+    /// Takes its time, then does it or declines.
+    async fn work(self, key: String, behaviour: Behaviour) -> Said {
+        let delay = behaviour.delay();
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        self.finish(&key, happens(behaviour.declined_ppm))
     }
 
     fn state(&self) -> MutexGuard<'_, Books> {
@@ -198,14 +220,7 @@ async fn operate(State(provider): State<Provider>, headers: HeaderMap, Json(ask)
     };
     provider.state().keys.insert(key.clone(), remembered);
     // It goes on whether or not its caller still listens.
-    let working = provider.clone();
-    let delay = behaviour.delay();
-    let work = tokio::spawn(async move {
-        if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
-        }
-        working.finish(&key, happens(behaviour.declined_ppm))
-    });
+    let work = tokio::spawn(provider.clone().work(key, behaviour.clone()));
     let said = work.await.unwrap_or(Said::Processing);
     if happens(behaviour.failed_after_ppm) {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();

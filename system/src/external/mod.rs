@@ -63,6 +63,14 @@ pub enum Unknown {
         /// What was heard instead.
         reason: String,
     },
+    /// It is working on it. To be asked again.
+    #[error("{dependency} is still working on {key}")]
+    Processing {
+        /// Which dependency.
+        dependency: &'static str,
+        /// The operation's key.
+        key: String,
+    },
     /// It has forgotten the key, if it ever knew it: asking again could do the thing twice.
     #[error("{dependency} may have forgotten {key}: it can neither be asked for nor done again")]
     Forgotten {
@@ -116,6 +124,7 @@ impl Said {
 /// What came of one call.
 enum Heard {
     Outcome(Outcome),
+    Processing,
     /// It does not know the key.
     NoSuchKey,
     Nothing(String),
@@ -145,7 +154,12 @@ impl Dependency {
         let started = tokio::time::Instant::now();
         // Somebody has tried before: it may be done. And a late reissue could be a second one.
         let mut ask_first = operation.fence > 1;
-        let mut reason = String::new();
+        let (dependency, key) = (self.config.name, operation.id.key());
+        let mut unknown = Unknown::NotSaid {
+            dependency,
+            key: key.clone(),
+            reason: "no time was left to ask".to_owned(),
+        };
         for attempt in 0.. {
             if attempt > 0 {
                 let pause = full_jitter(Duration::from_millis(50), Duration::from_secs(2), attempt);
@@ -164,22 +178,26 @@ impl Dependency {
                 Heard::Outcome(outcome) => return Ok(outcome),
                 Heard::NoSuchKey if self.remembers(operation) => ask_first = false,
                 Heard::NoSuchKey => {
-                    return Err(Unknown::Forgotten {
-                        dependency: self.config.name,
-                        key: operation.id.key(),
-                    });
+                    return Err(Unknown::Forgotten { dependency, key });
                 }
-                Heard::Nothing(what) => {
-                    reason = what;
+                Heard::Processing => {
+                    unknown = Unknown::Processing {
+                        dependency,
+                        key: key.clone(),
+                    };
+                    ask_first = true;
+                }
+                Heard::Nothing(reason) => {
+                    unknown = Unknown::NotSaid {
+                        dependency,
+                        key: key.clone(),
+                        reason,
+                    };
                     ask_first = true;
                 }
             }
         }
-        Err(Unknown::NotSaid {
-            dependency: self.config.name,
-            key: operation.id.key(),
-            reason,
-        })
+        Err(unknown)
     }
 
     /// Whether the dependency surely still knows the key of an operation that it was asked for when that was intended.
@@ -225,9 +243,7 @@ async fn hear(answer: reqwest::Result<reqwest::Response>) -> Heard {
     };
     match answer.status() {
         StatusCode::OK => match answer.json::<Said>().await {
-            Ok(said) => said
-                .outcome()
-                .map_or_else(|| Heard::Nothing("still processing".to_owned()), Heard::Outcome),
+            Ok(said) => said.outcome().map_or(Heard::Processing, Heard::Outcome),
             Err(error) => Heard::Nothing(chain(&error)),
         },
         StatusCode::NOT_FOUND => Heard::NoSuchKey,
