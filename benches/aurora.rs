@@ -3,36 +3,29 @@
 //! over its local socket and without durability; and real time for the start of a world with one engine and its end.
 
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use sumzero_benches::aurora::{self, Work};
 use sumzero_benches::stopwatch;
+use sumzero_postgres::Server;
 
-// The real server and the client that administers it are those of the conformance suites, which use more of them.
-#[allow(dead_code)]
-#[path = "../sim/tests/postgres/outcome.rs"]
-mod outcome;
-#[allow(dead_code)]
-#[path = "../sim/tests/postgres/servers/postgres.rs"]
-mod postgres;
-#[allow(dead_code, unused_imports)]
-#[path = "../sim/tests/postgres/wire/mod.rs"]
-mod wire;
+/// A real PostgreSQL, as the conformance suites start it: fast and not durable.
+const SETTINGS: &str =
+    "fsync = off\nfull_page_writes = off\nsynchronous_commit = off\nautovacuum = off\nshared_buffers = 32MB";
 
 /// The real time of so much work on an empty database of the real server.
-fn time_on_postgres(work: Work, count: u64) -> Duration {
-    let cluster = postgres::cluster();
-    let wire::Address::Unix { directory, port } = cluster.address() else {
-        unreachable!("it listens on a local socket");
-    };
-    let database = cluster.take_database();
-    let took = aurora::time_on_postgres(&directory, port, &database, work, count);
-    cluster.give_back_database(&database);
-    took
+fn time_on_postgres(server: &Server, work: Work, count: u64) -> Duration {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let database = format!("bench_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    let created = server.create_database(&database);
+    created.unwrap_or_else(|error| panic!("{error}"));
+    aurora::time_on_postgres(server.socket(), server.port(), &database, work, count)
 }
 
 fn aurora(criterion: &mut Criterion) {
+    let server = Server::start(SETTINGS).unwrap_or_else(|error| panic!("{error}"));
     let mut group = criterion.benchmark_group("aurora");
     group
         .warm_up_time(Duration::from_secs(1))
@@ -47,7 +40,7 @@ fn aurora(criterion: &mut Criterion) {
             bencher.iter_custom(|count| stopwatch::time_until_done(aurora::requests(work, count)));
         });
         group.bench_function(format!("{name}-postgres"), |bencher| {
-            bencher.iter_custom(|count| time_on_postgres(work, count));
+            bencher.iter_custom(|count| time_on_postgres(&server, work, count));
         });
     }
     group.bench_function("start", |bencher| {

@@ -30,6 +30,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("the_database_fails_over", the_database_fails_over),
     ("clocks_differ", clocks_differ),
     ("everything_at_once", everything_at_once),
+    (
+        "a_provider_that_forgets_too_soon_is_caught",
+        a_provider_that_forgets_too_soon_is_caught,
+    ),
 ];
 
 /// What a world came to.
@@ -279,4 +283,25 @@ fn everything_at_once() {
         plan: swarm(seed, &all),
         ..script(seed)
     });
+}
+
+/// The control: the system relies on the provider's keys, and with a provider that forgets them at once somebody is charged
+/// twice. The same verdicts must say so.
+fn a_provider_that_forgets_too_soon_is_caught() {
+    let forgetful = Behaviour {
+        key_window_s: 0,
+        ..unreliable()
+    };
+    let caught = (0..8).find_map(|seed| {
+        let script = Script {
+            psp: forgetful.clone(),
+            ..script(seed)
+        };
+        verdict(&script)
+            .violations
+            .into_iter()
+            .find(|violation| violation.property == "captures")
+    });
+    let caught = caught.expect("a double capture in one of eight worlds");
+    println!("  {}", caught.evidence);
 }
