@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use sumzero_sim::{Outcome, Plan, World};
+use sumzero_sim::{Outcome, Plan, World, trace::Sink};
 
 use crate::{
     externals::{Behaviour, Provider},
@@ -86,17 +86,17 @@ impl Notes {
     }
 }
 
-/// Performs a script.
+/// Performs a script. The world's events go to `trace`.
 ///
 /// # Errors
 /// When the world cannot be built or does not come to its end.
-pub fn perform(script: &Script) -> Result<Performance, sumzero_sim::Error> {
+pub fn perform(script: &Script, trace: Sink) -> Result<Performance, sumzero_sim::Error> {
     let notes = Notes::default();
     let (psp, kyc) = (
         Provider::new(script.psp.clone()),
         Provider::new(script.kyc.clone()),
     );
-    let mut world = network::links(World::new(script.seed));
+    let mut world = network::links(World::new(script.seed).trace(trace));
     world = aws::dynamodb(world, script.seed);
     world = aws::aurora(world, script.seed);
     world = world.host(system::provider("psp", network::PSP, &psp));

@@ -1,6 +1,13 @@
 //! Worlds without faults, and with each kind of them.
 
-use std::{ops::ControlFlow, ops::Range, time::Duration};
+use std::{
+    fs::File,
+    io::BufWriter,
+    ops::{ControlFlow, Range},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
 use scenarios::{
     externals::Behaviour,
@@ -10,8 +17,9 @@ use scenarios::{
 use serde::{Deserialize, Serialize};
 use sumzero_sim::{
     Fault, Plan, PlannedFault, Seed, Skew,
-    campaign::{Campaign, Fate},
+    campaign::{Campaign, Fate, SelfCheck, self_check},
     fault::{Service, ServiceFault, Target},
+    trace::Sink,
 };
 
 use crate::Test;
@@ -30,6 +38,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("the_database_fails_over", the_database_fails_over),
     ("clocks_differ", clocks_differ),
     ("everything_at_once", everything_at_once),
+    (
+        "a_seed_is_the_same_story_in_every_process",
+        a_seed_is_the_same_story_in_every_process,
+    ),
     (
         "a_provider_that_forgets_too_soon_is_caught",
         a_provider_that_forgets_too_soon_is_caught,
@@ -61,7 +73,8 @@ fn script(seed: u64) -> Script {
 }
 
 fn verdict(script: &Script) -> Verdict {
-    let performance = perform(script).unwrap_or_else(|error| panic!("seed {}: {error}", script.seed));
+    let performance =
+        perform(script, Sink::Off).unwrap_or_else(|error| panic!("seed {}: {error}", script.seed));
     let history = &performance.history;
     Verdict {
         trace_hash: performance.outcome.trace_hash.to_string(),
@@ -275,14 +288,43 @@ fn clocks_differ() {
     });
 }
 
-fn everything_at_once() {
+fn everything(seed: u64) -> Script {
     let all: Vec<_> = [processes(), dependencies(), links(), failovers(), skews()].concat();
-    hold(seeds(24), |seed| Script {
+    Script {
         psp: unreliable(),
         kyc: unreliable(),
         plan: swarm(seed, &all),
         ..script(seed)
-    });
+    }
+}
+
+fn everything_at_once() {
+    hold(seeds(24), everything);
+}
+
+/// Two fresh processes, event by event.
+fn a_seed_is_the_same_story_in_every_process() {
+    for seed in [3, 11] {
+        let checked = self_check(|trace: &Path| {
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            command.args(["program", &seed.to_string()]).arg(trace);
+            command
+        });
+        match checked.unwrap() {
+            SelfCheck::Same { .. } => {}
+            SelfCheck::Diverged(divergence) => panic!("seed {seed}: {divergence}"),
+        }
+    }
+}
+
+/// What the self-check runs: one seed of everything at once, traced into a file.
+pub(crate) fn program(words: &[String]) {
+    let [seed, trace] = words else {
+        panic!("program SEED TRACE, not {words:?}");
+    };
+    let trace = Sink::Text(Box::new(BufWriter::new(File::create(trace).unwrap())));
+    let performance = perform(&everything(seed.parse().unwrap()), trace).unwrap();
+    println!("trace-hash: {}", performance.outcome.trace_hash);
 }
 
 /// The control: the system relies on the provider's keys, and with a provider that forgets them at once somebody is charged

@@ -1,7 +1,7 @@
 //! The payment system in simulated worlds: what holds without faults holds with them, and the same seed is the same story.
 //!
 //! Each world is forked from the same memory, so these tests run one after the other in a process with a single thread, and
-//! not under the standard harness.
+//! not under the standard harness. The same executable is also the program that the self-check starts: `program SEED TRACE`.
 
 mod faults;
 
@@ -11,6 +11,9 @@ type Test = (&'static str, fn());
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("program", rest)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return faults::program(rest);
+    }
     let wanted: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
     let chosen: Vec<&Test> = faults::TESTS
         .iter()

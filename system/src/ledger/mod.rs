@@ -29,6 +29,7 @@ mod epoch;
 mod error;
 mod legs;
 mod load;
+mod outcome;
 mod payment;
 mod poster;
 mod read;
