@@ -1,7 +1,7 @@
 //! The sessions of one interleaving and what they saw.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     time::{Duration, Instant},
 };
@@ -260,7 +260,8 @@ impl Stage {
             .collect()
     }
 
-    /// Who blocks each of the sessions; `None` when one of them is not blocked.
+    /// Who blocks each of the sessions; `None` when one of them is not blocked, or will not be for long: sessions that wait
+    /// for each other in a circle are about to be told of a deadlock, however long a busy machine takes to notice.
     fn blockers(&mut self, sessions: &[usize]) -> Option<String> {
         if !self.tells_blockers {
             return Some(String::new());
@@ -274,7 +275,17 @@ impl Stage {
         let row: Vec<_> = row
             .map(|pids| String::from_utf8_lossy(pids.as_deref().unwrap_or_default()))
             .collect();
-        (!row.iter().any(|pids| pids == "{}")).then(|| row.join(" "))
+        let waits: BTreeMap<String, Vec<String>> = sessions
+            .iter()
+            .zip(&row)
+            .map(|(session, pids)| {
+                let blockers = pids.trim_matches(['{', '}']).split(',').map(str::to_owned);
+                (self.sessions[*session].pid().to_string(), blockers.collect())
+            })
+            .collect();
+        let restless =
+            row.iter().any(|pids| pids == "{}") || waits.keys().any(|pid| waits_for_itself(&waits, pid));
+        (!restless).then(|| row.join(" "))
     }
 
     /// Says goodbye in every session.
@@ -284,6 +295,23 @@ impl Stage {
         }
         self.observer.close();
     }
+}
+
+/// Whether a session waits, through others, for itself.
+fn waits_for_itself(waits: &BTreeMap<String, Vec<String>>, pid: &str) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut next: Vec<&str> = vec![pid];
+    while let Some(waiter) = next.pop() {
+        for blocker in waits.get(waiter).into_iter().flatten() {
+            if blocker == pid {
+                return true;
+            }
+            if seen.insert(blocker.as_str()) {
+                next.push(blocker);
+            }
+        }
+    }
+    false
 }
 
 /// The transcript as a script that a person can read.
