@@ -4,6 +4,7 @@
 pub mod externals;
 pub mod history;
 pub mod properties;
+pub mod scenario;
 pub mod script;
 pub mod stage;
 pub mod verdict;

@@ -32,6 +32,8 @@ pub struct Script {
     pub plan: Plan,
     /// What is promised all the same.
     pub limits: Limits,
+    /// The properties that are judged; empty: all.
+    pub properties: Vec<String>,
 }
 
 /// What clients do.
@@ -178,6 +180,7 @@ impl Script {
             kyc: Vec::new(),
             plan: Plan::default(),
             limits: Limits::default(),
+            properties: Vec::new(),
         }
     }
 

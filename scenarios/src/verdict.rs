@@ -87,7 +87,10 @@ impl Verdict {
         let (scenario, seed) = (script.scenario.clone(), script.seed);
         match performed {
             Ok(Performance { history, outcome }) => {
-                let violations = judge(history, &script.limits);
+                let mut violations = judge(history, &script.limits);
+                violations.retain(|violation| {
+                    script.properties.is_empty() || script.properties.contains(&violation.property)
+                });
                 let mut measures = Measures::of(history);
                 measures.finished_at_nanos = outcome.finished_at.as_nanos();
                 measures.events = outcome.events;
