@@ -4,7 +4,10 @@
 pub mod externals;
 pub mod history;
 pub mod properties;
+pub mod reach;
+pub mod record;
 pub mod scenario;
 pub mod script;
 pub mod stage;
+pub mod survey;
 pub mod verdict;

@@ -8,6 +8,7 @@ use sumzero_sim::{FaultReport, HostReport, trace::Sink};
 use crate::{
     history::History,
     properties::{Violation, judge},
+    reach::reached,
     script::Script,
     stage::{Performance, perform},
 };
@@ -25,6 +26,8 @@ pub struct Verdict {
     pub trace_hash: Option<String>,
     /// Numbers.
     pub measures: Measures,
+    /// The reach points that it reached.
+    pub reached: Vec<String>,
     /// Every fault of the plan with how often it bit.
     pub faults: Vec<FaultReport>,
     /// Every host with how it stood at the end.
@@ -104,6 +107,7 @@ impl Verdict {
                     },
                     trace_hash: Some(outcome.trace_hash.to_string()),
                     measures,
+                    reached: reached(history),
                     faults: outcome.faults.clone(),
                     hosts: outcome.hosts.clone(),
                 }
@@ -114,6 +118,7 @@ impl Verdict {
                 conclusion: Conclusion::Unknown(error.to_string()),
                 trace_hash: None,
                 measures: Measures::default(),
+                reached: Vec::new(),
                 faults: Vec::new(),
                 hosts: Vec::new(),
             },

@@ -6,9 +6,11 @@ mod answers;
 mod books;
 mod captures;
 mod conflicts;
+mod gate;
 mod latency;
 mod outage;
 mod quiescence;
+mod telemetry;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,11 +27,13 @@ pub struct Property {
 }
 
 /// All properties.
-pub const PROPERTIES: [Property; 8] = [
+pub const PROPERTIES: [Property; 10] = [
     captures::PROPERTY,
     books::PROPERTY,
     answers::PROPERTY,
+    gate::PROPERTY,
     quiescence::PROPERTY,
+    telemetry::PROPERTY,
     outage::PROPERTY,
     latency::PROPERTY,
     conflicts::PROPERTY,
