@@ -88,6 +88,35 @@ pub const REACH_POINTS: &[ReachPoint] = &[
         "a group of postings was refused and posted one by one",
         "group refused"
     ),
+    ReachPoint {
+        name: "region-given-up",
+        meaning: "a Region was given up and another became the writer",
+        reached: |history| {
+            let decided = said(history, "decided");
+            decided.into_iter().any(|heard| {
+                let field = |name: &str| heard.fields.get(name);
+                field("planned").and_then(|planned| planned.as_bool()) == Some(false)
+                    && field("state").and_then(|state| state.as_str()) == Some("open")
+            })
+        },
+    },
+    ReachPoint {
+        name: "handed-over",
+        meaning: "another Region became the writer by plan",
+        reached: |history| {
+            let decided = said(history, "decided");
+            decided.into_iter().any(|heard| {
+                let field = |name: &str| heard.fields.get(name);
+                field("planned").and_then(|planned| planned.as_bool()) == Some(true)
+                    && field("state").and_then(|state| state.as_str()) == Some("open")
+            })
+        },
+    },
+    said!(
+        "tail-restored",
+        "a promotion had lost a confirmed request, and it was restored",
+        "restored what the ledger had lost"
+    ),
     said!("breaker-open", "a circuit breaker opened", "breaker opened"),
     said!(
         "ledger-away",

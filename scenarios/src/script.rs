@@ -30,6 +30,9 @@ pub struct Script {
     pub kyc: Vec<Spell>,
     /// What else goes wrong.
     pub plan: Plan,
+    /// What the operator asks for meanwhile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub handovers: Vec<Handover>,
     /// What is promised all the same.
     pub limits: Limits,
     /// The properties that are judged; empty: all.
@@ -134,6 +137,17 @@ pub struct Spell {
     pub behaviour: Behaviour,
 }
 
+/// The operator has another Region write the ledger, by plan: `payments region evacuate` or `return`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Handover {
+    /// When, in true time after the world begins.
+    #[serde(with = "units::duration")]
+    pub at: Duration,
+    /// The Region that is to write.
+    pub to: String,
+}
+
 /// What is promised. A limit that is absent is not judged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -179,6 +193,7 @@ impl Script {
             psp: Vec::new(),
             kyc: Vec::new(),
             plan: Plan::default(),
+            handovers: Vec::new(),
             limits: Limits::default(),
             properties: Vec::new(),
         }
@@ -190,7 +205,11 @@ impl Script {
         let faults = faults.map(|fault| fault.at + fault.lasting.unwrap_or_default());
         let spells = self.psp.iter().chain(&self.kyc);
         let spells = spells.map(|spell| spell.at.saturating_add(spell.lasting));
-        faults.chain(spells).fold(self.workload.over, Duration::max)
+        let handovers = self.handovers.iter().map(|handover| handover.at);
+        faults
+            .chain(spells)
+            .chain(handovers)
+            .fold(self.workload.over, Duration::max)
     }
 
     /// Reads a script from JSON.

@@ -23,6 +23,12 @@ create table writer_epoch (
     since   timestamptz not null default now()
 );
 
+-- One row: when the writer last took a write, by its controller's clock. On a replica it tells how far that is behind.
+create table heartbeat (
+    one  bool primary key default true check (one),
+    at   timestamptz not null
+);
+
 create table account (
     tenant_id        uuid not null references tenant,
     account_id       uuid not null,
@@ -184,6 +190,10 @@ grant select on tenant, writer_epoch, account, payment, operation, transfer, leg
 grant update (since) on writer_epoch to payments_worker;
 grant update (fence, attempts, lease_until) on operation to payments_worker;
 grant update (state, attempts, published_at) on outbox to payments_worker;
+
+-- The controller's role: it makes another Region the writer and shows that the writer is alive. It sees no books.
+grant select, update on writer_epoch, heartbeat to payments_controller;
+grant select on heartbeat to payments_service, payments_worker;
 
 -- A gateway's transaction sees the tenants that it names and no other.
 alter table account enable row level security;

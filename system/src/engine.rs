@@ -110,11 +110,21 @@ impl Engine {
         self.externals.of(kind).1.admit()
     }
 
+    /// Whether the payment service provider has been asked for something under this key.
+    ///
+    /// # Errors
+    /// When it does not say.
+    pub async fn was_called(&self, key: &str, limit: Duration) -> Result<bool, Unknown> {
+        self.externals.psp.0.knows(key, limit).await
+    }
+
     /// Carries an operation out and books the outcome. What follows from it goes on in the background.
     ///
     /// # Errors
     /// When the ledger cannot be written: the operation stays for a worker.
     pub async fn carry_out(&self, operation: Operation) -> Result<Ended, LedgerError> {
+        // Nothing is asked for outside by a process that could not book it.
+        self.ledger.epoch()?;
         let id = operation.id;
         let (dependency, breaker) = self.externals.of(id.kind);
         if let Err(open) = breaker.admit() {

@@ -134,6 +134,12 @@ impl IdempotencyKey {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The first half of its SHA-256, in hexadecimal digits: for where the text itself is too long.
+    pub fn digest(&self) -> String {
+        let hash = Sha256::digest(&self.0);
+        hash[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 impl TryFrom<String> for IdempotencyKey {

@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod money;
 pub mod node;
 pub mod program;
+pub mod region;
 pub mod service;
 pub mod sweeper;
 pub mod tenant;

@@ -1,6 +1,11 @@
 //! A process of the system: its parts put together and served.
 
-use std::{collections::BTreeSet, future::Future, io, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    io,
+    time::Duration,
+};
 
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use sqlx::{
@@ -10,12 +15,16 @@ use sqlx::{
 use tokio::net::TcpListener;
 
 use crate::{
-    api::Api,
+    api::{self, Api},
     engine::{Engine, EngineConfig, Externals},
     external::{Breaker, BreakerConfig, Dependency, DependencyConfig},
     gate::{Gate, GateConfig},
-    ledger::{Grouping, Ledger, LedgerError, watch_epoch},
+    ledger::{Grouping, Ledger, Reader},
     metrics::Metrics,
+    region::{
+        Controller, ControllerConfig, Forwarder, GlobalDatabase, HealthTable, Keeper, KeeperConfig, Repair,
+        RepairConfig, RoutingTable,
+    },
     service::Service,
     sweeper::{self, SweeperConfig},
 };
@@ -27,6 +36,8 @@ pub enum Role {
     Gateway,
     /// Takes up operations whose process is gone
     Sweeper,
+    /// Watches the Region that writes, and makes this one the writer when that is gone
+    Controller,
 }
 
 /// How a process is set up.
@@ -40,8 +51,16 @@ pub struct NodeConfig {
     pub database: PgConnectOptions,
     /// The ledger's database, as `payments_worker`.
     pub worker_database: PgConnectOptions,
+    /// This Region's reader endpoint, as `payments_service`.
+    pub replica_database: PgConnectOptions,
     /// Most connections of each of the two.
     pub connections: u32,
+    /// How it learns which Region writes.
+    pub keeper: KeeperConfig,
+    /// The gateways of the other Regions, as in `http://10.0.0.9:8080`.
+    pub gateways: BTreeMap<String, Vec<String>>,
+    /// What a controller needs.
+    pub promotion: Option<PromotionConfig>,
     /// How postings are grouped.
     pub grouping: Grouping,
     /// The gate.
@@ -60,12 +79,27 @@ pub struct NodeConfig {
     pub webhook_secret: String,
 }
 
+/// What a controller needs to make its Region the writer.
+#[derive(Clone, Debug)]
+pub struct PromotionConfig {
+    /// The Global Database, through the RDS API of this Region.
+    pub database: GlobalDatabase,
+    /// This Region's cluster, as `payments_controller`.
+    pub controller_database: PgConnectOptions,
+    /// How it watches and decides.
+    pub controller: ControllerConfig,
+    /// How the lost window is looked at.
+    pub repair: RepairConfig,
+    /// Where requests and answers outlive a Region.
+    pub repair_gate: GateConfig,
+}
+
+/// How long another Region's gateway may take: longer than it tries to learn an outcome.
+const FORWARD_LIMIT: Duration = Duration::from_secs(14);
+
 /// Why a process could not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// The ledger could not be asked for its epoch.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
     /// The client of HTTP could not be made.
     #[error("making the HTTP client: {0}")]
     Http(#[from] reqwest::Error),
@@ -109,8 +143,8 @@ pub async fn run(
     let dynamodb = bounded(&dynamodb);
     let service_pool = pool(config.database, config.connections);
     let worker_pool = pool(config.worker_database, config.connections);
-    let epoch = watch_epoch(service_pool.clone(), config.region.clone()).await?;
-    let ledger = Ledger::new(service_pool, &config.region, epoch, config.grouping);
+    let table = RoutingTable::new(dynamodb.clone(), &config.gate.table, RoutingTable::LEDGER);
+    let keeper = Keeper::start(table.clone(), &config.region, config.keeper);
     let http = reqwest::Client::builder().no_proxy().build()?;
     let dependency = |settings: DependencyConfig| {
         let breaker = Breaker::new(settings.name, dynamodb.clone(), config.breaker.clone());
@@ -120,6 +154,34 @@ pub async fn run(
         psp: dependency(config.psp),
         kyc: dependency(config.kyc),
     };
+    let forwarder = Forwarder::new(http, config.gateways, FORWARD_LIMIT);
+    let gate = Gate::new(dynamodb.clone(), config.gate);
+    if let Some(promotion) = config
+        .promotion
+        .filter(|_| config.roles.contains(&Role::Controller))
+    {
+        // What it restores is written with the right to restore, not with the gateway's.
+        let ledger = Ledger::new(
+            service_pool.clone(),
+            &config.region,
+            keeper.repair_authority(),
+            config.grouping,
+        );
+        let repairing = Engine::new(ledger, externals.clone(), config.engine);
+        let repair_gate = Gate::new(dynamodb.clone(), promotion.repair_gate);
+        let controller = Controller {
+            keeper: keeper.clone(),
+            health: HealthTable::new(table),
+            gateways: forwarder.clone(),
+            database: promotion.database,
+            pool: pool(promotion.controller_database, 2),
+            repair: Repair::new(repair_gate, repairing, promotion.repair),
+            name: format!("controller of {}", config.region),
+            config: promotion.controller,
+        };
+        tokio::spawn(controller.run());
+    }
+    let ledger = Ledger::new(service_pool, &config.region, keeper.authority(), config.grouping);
     let engine = Engine::new(ledger, externals, config.engine);
     if config.roles.contains(&Role::Sweeper) {
         tokio::spawn(sweeper::run(engine.clone(), worker_pool.clone(), config.sweeper));
@@ -128,8 +190,22 @@ pub async fn run(
         stop.await;
         return Ok(());
     }
-    let service = Service::new(Gate::new(dynamodb, config.gate), engine);
-    let api = Api::new(service, worker_pool, config.webhook_secret, Metrics::default());
+    let asking = keeper.clone();
+    let api = Api::new(
+        api::Parts {
+            service: Service::new(gate, engine),
+            work: worker_pool,
+            webhook_secret: config.webhook_secret,
+            keeper,
+            forwarder,
+            replica: Reader::new(pool(config.replica_database, config.connections)),
+        },
+        Metrics::default(),
+    );
+    // Until it is known who writes, nobody can be served. But a process that cannot find out yet is told so, not kept waiting.
+    if let Err(error) = asking.refresh().await {
+        tracing::warn!(%error, "who writes is not known yet");
+    }
     tracing::info!(listen = %listener.local_addr()?, region = config.region, "serving");
     axum::serve(listener, api.router())
         .with_graceful_shutdown(stop)

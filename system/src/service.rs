@@ -6,23 +6,11 @@ use crate::{
     clock::now,
     engine::{Ended, Engine},
     external::Open,
-    gate::{Claim, Gate, GateUnavailable, Ticket},
-    id::{Fingerprint, IdempotencyKey, PaymentId, TenantId},
-    ledger::{Answer, Command, LedgerError, Mutation, OperationKind, Refusal, Reply, Request},
+    gate::{Call, Claim, Gate, GateUnavailable, Ticket},
+    id::PaymentId,
+    ledger::{Answer, Command, LedgerError, Mutation, Refusal, Reply, Request},
+    region::{Restored, restore},
 };
-
-/// What a client asks for, and as whom.
-#[derive(Clone, Debug)]
-pub struct Call {
-    /// Who asks.
-    pub tenant: TenantId,
-    /// The client's name for the request.
-    pub key: IdempotencyKey,
-    /// What is asked for, to tell one request from another under the same key.
-    pub fingerprint: Fingerprint,
-    /// What is asked for.
-    pub mutation: Mutation,
-}
 
 /// Why a call has no answer of its own. Only [`Failure::Unsettled`] leaves open whether money moves; the same request under
 /// the same key finds out.
@@ -95,26 +83,41 @@ impl Service {
     }
 
     async fn carry(&self, call: Call) -> Result<Answer, Failure> {
+        let epoch = self.engine.ledger().epoch().map_err(Failure::Ledger)?;
+        let ticket = match self.gate.claim(&call, epoch, now()).await? {
+            Claim::Mine(ticket) => ticket,
+            Claim::Complete(answer) => {
+                tracing::info!(tenant = %call.tenant, status = answer.status, "answered again from the gate");
+                return Ok(answer);
+            }
+            Claim::Doubtful(kept) => {
+                return match restore(self.engine.ledger(), &self.gate, &kept, epoch).await {
+                    Ok(Restored::Answered(answer)) => Ok(answer),
+                    Ok(other) => Err(Failure::Unconfirmed(format!("not restored: {other:?}"))),
+                    Err(error) => Err(Failure::Unconfirmed(error.to_string())),
+                };
+            }
+            Claim::InFlight { retry_after } => {
+                tracing::info!(tenant = %call.tenant, ?retry_after, "an earlier attempt holds the claim");
+                return Err(Failure::InFlight { retry_after });
+            }
+            Claim::Mismatch => return Err(Failure::KeyReused),
+            Claim::Superseded => {
+                let replaced = LedgerError::NoAuthority("another Region has become the writer");
+                return Err(Failure::Ledger(replaced));
+            }
+        };
         let Call {
             tenant,
             key,
             fingerprint,
             mutation,
         } = call;
-        let ticket = match self.gate.claim(tenant, &key, fingerprint, now()).await? {
-            Claim::Mine(ticket) => ticket,
-            Claim::Complete(answer) => {
-                tracing::info!(%tenant, status = answer.status, "answered again from the gate");
-                return Ok(answer);
-            }
-            Claim::InFlight { retry_after } => {
-                tracing::info!(%tenant, ?retry_after, "an earlier attempt holds the claim");
-                return Err(Failure::InFlight { retry_after });
-            }
-            Claim::Mismatch => return Err(Failure::KeyReused),
-        };
-        if let Some(open) = external_kind(&mutation).and_then(|kind| self.engine.admit(kind).err()) {
-            self.release(&ticket).await;
+        if let Some(open) = mutation
+            .operation()
+            .and_then(|kind| self.engine.admit(kind).err())
+        {
+            self.release(&ticket).await?;
             return Err(open.into());
         }
         let request = Request {
@@ -132,17 +135,20 @@ impl Service {
                 kept.map_err(|error| Failure::Unconfirmed(error.to_string()))?;
             }
             // Nothing was written: the key is free again.
-            Err(Failure::Refused(_) | Failure::Ledger(_) | Failure::KeyReused) => self.release(&ticket).await,
+            Err(Failure::Refused(_) | Failure::Ledger(_) | Failure::KeyReused) => {
+                self.release(&ticket).await?;
+            }
             // Written, or perhaps: the claim goes on until its lease ends, the ledger knows the rest.
             Err(_) => {}
         }
         done
     }
 
-    async fn release(&self, ticket: &Ticket) {
-        if let Err(error) = self.gate.release(ticket).await {
-            tracing::debug!(%error, "the claim ends with its lease");
-        }
+    /// Gives a claim back. Only once it is gone may the client be told that nothing was done: a claim that stays is looked at
+    /// after the loss of a Region, and what its client has given up must not be found then.
+    async fn release(&self, ticket: &Ticket) -> Result<(), Failure> {
+        let released = self.gate.release(ticket).await;
+        released.map_err(|error| Failure::Unconfirmed(error.to_string()))
     }
 
     async fn post(&self, request: Request, mutation: Mutation) -> Result<Answer, Failure> {
@@ -185,7 +191,7 @@ impl Service {
                 tracing::info!(tenant = %command.tenant(), %refusal, "refused");
                 Err(Failure::Refused(refusal))
             }
-            Reply::Stale => Err(Failure::Unconfirmed(
+            Reply::Stale | Reply::Unfounded(_) => Err(Failure::Unconfirmed(
                 "the request is settled elsewhere".to_owned(),
             )),
         }
@@ -210,21 +216,5 @@ impl Service {
             },
             Ok(Ended::Parked(_) | Ended::Open(_) | Ended::Limbo) | Err(_) => Err(unsettled),
         }
-    }
-}
-
-/// The kind of operation that a mutation begins with and whose outcome its client waits for.
-fn external_kind(mutation: &Mutation) -> Option<OperationKind> {
-    match mutation {
-        Mutation::Charge { capture: true, .. } => Some(OperationKind::Sale),
-        Mutation::Charge { capture: false, .. } => Some(OperationKind::Authorize),
-        Mutation::Capture { .. } => Some(OperationKind::Capture),
-        Mutation::Void { .. } => Some(OperationKind::Void),
-        Mutation::Refund { .. } => Some(OperationKind::Refund),
-        // A settlement is answered before its payee is verified; what is parked goes on later.
-        Mutation::OpenAccount { .. }
-        | Mutation::SetFrozen { .. }
-        | Mutation::Settle { .. }
-        | Mutation::Decide { .. } => None,
     }
 }

@@ -48,6 +48,11 @@ impl Default for SweeperConfig {
 pub async fn run(engine: Engine, pool: PgPool, config: SweeperConfig) {
     let permits = Arc::new(Semaphore::new(config.concurrency));
     loop {
+        if engine.ledger().epoch().is_err() {
+            // Another Region's sweepers are at it.
+            tokio::time::sleep(config.interval).await;
+            continue;
+        }
         match due_operations(&pool, now(), now() + config.lease, config.batch).await {
             Ok(operations) => {
                 for operation in operations {

@@ -148,6 +148,7 @@ impl Scenario {
             workload: drawn.workload,
             psp: spells("psp")?,
             kyc: spells("kyc")?,
+            handovers: Vec::new(),
             plan: Plan { faults },
             limits: drawn.limits,
             properties: drawn.properties,
@@ -320,7 +321,7 @@ chance = 0.5
 times = "1..3"
 at = "5s..50s"
 lasting = "1s..2s"
-process-kill = { place = { any = ["gateway-0", "psp"] } }
+process-kill = { place = { any = ["gateway-us-east-1-0", "psp"] } }
 [[psp]]
 at = "0s"
 lasting = "10s..20s"
@@ -369,8 +370,8 @@ behaviour = { jitter_ms = "0..3000" }
             said.contains("test.toml:10:1") && said.contains("did you mean `process-kill`?"),
             "{said}"
         );
-        let said = problem("\"gateway-0\"", "\"gatway-0\"");
-        assert!(said.contains("did you mean \"gateway-0\"?"), "{said}");
+        let said = problem("\"gateway-us-east-1-0\"", "\"gatway-us-east-1-0\"");
+        assert!(said.contains("did you mean \"gateway-us-east-1-0\"?"), "{said}");
         let said = problem("\"2..3\"", "\"0..3\"");
         assert!(
             said.starts_with("test.toml:4:1: clients is 0, but must be 1 to 64"),

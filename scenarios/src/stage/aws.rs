@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use payments::region::GlobalDatabase;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sumzero_sim::{
     Host, World,
@@ -43,8 +44,11 @@ pub(super) fn dynamodb(mut world: World, seed: u64) -> World {
     world
 }
 
+/// The Global Database's identifier.
+const GLOBAL_CLUSTER: &str = "ledger";
+
 /// One Aurora Global Database.
-pub(super) fn aurora(mut world: World, seed: u64) -> World {
+pub(super) fn aurora(mut world: World, seed: u64) -> (World, GlobalCluster) {
     let regions = REGIONS.iter().enumerate().map(|(number, region)| {
         let ip = network::aurora(number);
         RegionConfig {
@@ -54,7 +58,7 @@ pub(super) fn aurora(mut world: World, seed: u64) -> World {
             replication: at(ip, POSTGRES_REPLICATION),
         }
     });
-    let config = cluster::Config::new("ledger", seed, regions.collect());
+    let config = cluster::Config::new(GLOBAL_CLUSTER, seed, regions.collect());
     let database = GlobalCluster::new(config).expect("three different Regions");
     for (number, region) in REGIONS.iter().enumerate() {
         let cluster = database.cluster(region).expect("one of its Regions");
@@ -76,21 +80,60 @@ pub(super) fn aurora(mut world: World, seed: u64) -> World {
             });
         world = world.host(host.restarts_after(Duration::from_secs(1)));
     }
-    world
+    (world, database)
 }
 
-/// The ledger's database in the Region that writes.
-pub(super) fn ledger(user: &str) -> PgConnectOptions {
+/// A Region's cluster endpoint.
+pub(super) fn ledger(region: usize, user: &str) -> PgConnectOptions {
+    endpoint(region, POSTGRES, user)
+}
+
+/// A Region's reader endpoint.
+pub(super) fn replica(region: usize, user: &str) -> PgConnectOptions {
+    endpoint(region, POSTGRES_READER, user)
+}
+
+fn endpoint(region: usize, port: u16, user: &str) -> PgConnectOptions {
     PgConnectOptions::new_without_pgpass()
-        .host(&network::aurora(0).to_string())
-        .port(POSTGRES)
+        .host(&network::aurora(region).to_string())
+        .port(port)
         .username(user)
         .database("postgres")
         .ssl_mode(PgSslMode::Disable)
 }
 
-/// The official SDK with its default retries, in the Region that writes.
-pub(super) fn dynamodb_client() -> aws_sdk_dynamodb::Client {
+/// The ledger's Global Database, asked for through the RDS API of a Region.
+pub(super) fn global_database(region: usize) -> GlobalDatabase {
+    use aws_sdk_rds::config::{
+        BehaviorVersion, Config, Credentials, Region,
+        retry::{RetryPartition, TokenBucket},
+        timeout::TimeoutConfig,
+    };
+    let tokens = RetryPartition::custom("own")
+        .token_bucket(TokenBucket::default())
+        .build();
+    let limits = TimeoutConfig::builder()
+        .operation_timeout(Duration::from_secs(5))
+        .build();
+    let config = Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(REGIONS[region]))
+        .endpoint_url(format!("http://{}", at(network::aurora(region), RDS)))
+        .credentials_provider(Credentials::new("AKIDEXAMPLE", "secret", None, None, "stage"))
+        .retry_partition(tokens)
+        .timeout_config(limits)
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .build();
+    let arn = |region: &&str| {
+        let arn = format!("arn:aws:rds:{region}:123456789012:cluster:{GLOBAL_CLUSTER}-{region}");
+        ((*region).to_owned(), arn)
+    };
+    let clusters = REGIONS.iter().map(arn).collect();
+    GlobalDatabase::new(aws_sdk_rds::Client::from_conf(config), GLOBAL_CLUSTER, clusters)
+}
+
+/// The official SDK with its default retries, in a Region.
+pub(super) fn dynamodb_client(region: usize) -> aws_sdk_dynamodb::Client {
     use aws_sdk_dynamodb::config::{
         BehaviorVersion, Config, Credentials, Region,
         retry::{RetryPartition, TokenBucket},
@@ -101,8 +144,8 @@ pub(super) fn dynamodb_client() -> aws_sdk_dynamodb::Client {
         .build();
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(REGIONS[0]))
-        .endpoint_url(format!("http://{}", at(network::dynamodb(0), DYNAMODB)))
+        .region(Region::new(REGIONS[region]))
+        .endpoint_url(format!("http://{}", at(network::dynamodb(region), DYNAMODB)))
         .credentials_provider(Credentials::new("AKIDEXAMPLE", "secret", None, None, "stage"))
         .retry_partition(tokens)
         .http_client(aws_smithy_http_client::Builder::new().build_http())

@@ -5,7 +5,7 @@
 //! | `aurora-REGION` | the simulated Aurora Global Database, one cluster a Region |
 //! | `dynamodb-REGION` | the simulated DynamoDB, the gate's table strongly consistent across three Regions |
 //! | `psp`, `kyc` | the stand-ins for the providers |
-//! | `gateway-N` | processes of the system, as `payments serve` runs them |
+//! | `gateway-REGION-N` | processes of the system, as `payments serve` runs them: gateway, sweeper and controller in one |
 //! | `operator` | migrates, adds a tenant, opens accounts; in the end waits until all is quiet and reads the books |
 //! | `client-N` | clients that insist: the same request under the same key until there is an answer |
 
@@ -22,6 +22,7 @@ use std::{
     time::Duration,
 };
 
+use payments::node::NodeConfig;
 use sumzero_sim::{Outcome, World, trace::Sink};
 
 use crate::{externals::Provider, history::History, script::Script};
@@ -77,10 +78,22 @@ impl Notes {
 /// # Errors
 /// When the world cannot be built or does not come to its end.
 pub fn perform(script: &Script, trace: Sink) -> Result<Performance, sumzero_sim::Error> {
+    perform_as(script, trace, |_| {})
+}
+
+/// Performs a script with processes that are set up otherwise.
+///
+/// # Errors
+/// When the world cannot be built or does not come to its end.
+pub fn perform_as(
+    script: &Script,
+    trace: Sink,
+    set_up: fn(&mut NodeConfig),
+) -> Result<Performance, sumzero_sim::Error> {
     listen();
     let notes = Notes::default();
     let (psp, kyc) = (Provider::default(), Provider::default());
-    let world = build(script, &notes, &psp, &kyc).trace(trace);
+    let world = build(script, &notes, &psp, &kyc, set_up).trace(trace);
     let (heard, outcome) = world.run(|simulation| {
         simulation.run_until_done(LIMIT)?;
         Ok(telemetry::heard())
@@ -98,19 +111,27 @@ pub fn perform(script: &Script, trace: Sink) -> Result<Performance, sumzero_sim:
 /// Naming the fault and what is wrong with it.
 pub fn check(script: &Script) -> Result<(), sumzero_sim::Error> {
     let (psp, kyc) = (Provider::default(), Provider::default());
-    build(script, &Notes::default(), &psp, &kyc).check()
+    build(script, &Notes::default(), &psp, &kyc, |_| {}).check()
 }
 
-fn build(script: &Script, notes: &Notes, psp: &Provider, kyc: &Provider) -> World {
+fn build(
+    script: &Script,
+    notes: &Notes,
+    psp: &Provider,
+    kyc: &Provider,
+    set_up: fn(&mut NodeConfig),
+) -> World {
     let mut world = network::links(World::new(script.seed));
     world = aws::dynamodb(world, script.seed);
-    world = aws::aurora(world, script.seed);
+    let (mut world, database) = aws::aurora(world, script.seed);
     world = world.host(system::provider("psp", network::PSP, psp));
     world = world.host(system::provider("kyc", network::KYC, kyc));
-    for number in 0..script.gateways {
-        world = world.host(system::gateway(number));
+    for region in 0..REGIONS.len() {
+        for number in 0..script.gateways {
+            world = world.host(system::gateway(region, number, script.gateways, set_up));
+        }
     }
-    world = world.client(operator::host(script, notes, psp, kyc));
+    world = world.client(operator::host(script, notes, database, psp, kyc));
     for number in 0..script.workload.clients {
         world = world.client(clients::host(number, script, notes));
     }

@@ -10,6 +10,9 @@ use sumzero_sim::{Link, World};
 /// The Regions, all of one set for strongly consistent tables. The first one writes.
 pub const REGIONS: [&str; 3] = ["us-east-1", "us-east-2", "us-west-2"];
 
+/// Where clients are, and the operator: in no Region that can be lost.
+pub(super) const ELSEWHERE: &str = "internet";
+
 pub(super) const PSP: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
 pub(super) const KYC: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
 /// Of every HTTP service.
@@ -36,17 +39,17 @@ pub(super) struct Gateway {
     pub ip: Ipv4Addr,
 }
 
-/// One of the gateways, by chance.
+/// One of the gateways of all Regions, by chance.
 pub(super) fn any_gateway(gateways: u8) -> Gateway {
-    let number = fastrand::u8(0..gateways);
-    Gateway {
-        name: format!("gateway-{number}"),
-        ip: gateway(number),
-    }
+    gateway(fastrand::usize(..REGIONS.len()), fastrand::u8(0..gateways))
 }
 
-pub(super) fn gateway(number: u8) -> Ipv4Addr {
-    Ipv4Addr::new(10, 0, 1, number + 1)
+/// A Region's gateway, `gateways` of which there are.
+pub(super) fn gateway(region: usize, number: u8) -> Gateway {
+    Gateway {
+        name: format!("gateway-{}-{number}", REGIONS[region]),
+        ip: Ipv4Addr::new(10, region as u8, 1, number + 1),
+    }
 }
 
 pub(super) fn at(ip: Ipv4Addr, port: u16) -> SocketAddr {
@@ -62,6 +65,9 @@ pub(super) fn links(world: World) -> World {
         ("us-east-1", "providers", 10_000),
         ("us-east-2", "providers", 14_000),
         ("us-west-2", "providers", 35_000),
+        ("us-east-1", ELSEWHERE, 10_000),
+        ("us-east-2", ELSEWHERE, 14_000),
+        ("us-west-2", ELSEWHERE, 35_000),
     ];
     between
         .into_iter()

@@ -5,31 +5,45 @@ use std::{error::Error, time::Duration};
 use payments::{
     gate::{Gate, GateConfig},
     ledger::migrate,
+    region::{RoutingTable, State, hand_over},
 };
 use serde_json::json;
+use sqlx::types::time::OffsetDateTime;
 use sqlx::{ConnectOptions, PgConnection};
-use sumzero_sim::{Host, here};
+use sumzero_sim::{Host, aws::aurora::cluster::GlobalCluster, here};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     externals::Provider,
     history::Books,
-    script::{Script, Spell, behaviour_at},
+    script::{Handover, Script, Spell, behaviour_at},
 };
 
-use super::{Notes, Opened, TradingAccount, aws, clients::Client, network::REGIONS, trade::Asked};
+use super::{
+    Notes, Opened, TradingAccount, aws,
+    clients::Client,
+    network::{ELSEWHERE, REGIONS},
+    trade::Asked,
+};
 
 /// How long anything may take that clients wait for.
 const SET_UP_WITHIN: Duration = Duration::from_secs(600);
 
-pub(super) fn host(script: &Script, notes: &Notes, psp: &Provider, kyc: &Provider) -> Host {
+pub(super) fn host(
+    script: &Script,
+    notes: &Notes,
+    database: GlobalCluster,
+    psp: &Provider,
+    kyc: &Provider,
+) -> Host {
     let (script, notes) = (script.clone(), notes.clone());
     let spells = [
         (psp.clone(), script.psp.clone()),
         (kyc.clone(), script.kyc.clone()),
     ];
-    Host::new("operator").region(REGIONS[0]).run(move || {
+    Host::new("operator").region(ELSEWHERE).run(move || {
         let (script, notes, spells) = (script.clone(), notes.clone(), spells.clone());
+        let database = database.clone();
         async move {
             let started = Instant::now();
             for (provider, spells) in spells {
@@ -38,11 +52,14 @@ pub(super) fn host(script: &Script, notes: &Notes, psp: &Provider, kyc: &Provide
             let api_key = set_up().await?;
             let client = Client::new("operator", &script, &api_key, &notes)?;
             let accounts = open_accounts(&client, script.workload.accounts).await?;
+            for handover in script.handovers.clone() {
+                tokio::spawn(hand_over_at(handover, started));
+            }
             notes.lock().opened = Some(Opened { api_key, accounts });
 
             sleep(script.quiet_from().saturating_sub(started.elapsed())).await;
             let quiet_from = here().map_or(0, |here| here.at.as_nanos());
-            let books = rest(&notes, &script).await;
+            let books = rest(&notes, &script, &database).await;
             let (told, attempts) = {
                 let mut notes = notes.lock();
                 (
@@ -108,33 +125,70 @@ async fn open_accounts(
     Ok(accounts)
 }
 
-async fn superuser() -> Result<PgConnection, sqlx::Error> {
-    aws::ledger("postgres").connect().await
+/// At the writer, as the control plane sees it.
+async fn superuser(database: &GlobalCluster) -> Result<PgConnection, sqlx::Error> {
+    let writer = database.writer();
+    let region = REGIONS.iter().position(|region| *region == writer);
+    aws::ledger(region.unwrap_or_default(), "postgres")
+        .connect()
+        .await
 }
 
 /// Migrates, makes the gate's table, adds a tenant. Its API key.
 async fn set_up() -> Result<String, Box<dyn Error + Send + Sync>> {
-    let mut connection = superuser().await?;
+    let mut connection = aws::ledger(0, "postgres").connect().await?;
     migrate(&mut connection, REGIONS[0]).await?;
-    let gate = Gate::new(aws::dynamodb_client(), GateConfig::default());
+    let client = aws::dynamodb_client(0);
+    let gate = Gate::new(client.clone(), GateConfig::default());
     let replicas: Vec<_> = REGIONS[1..].iter().map(|region| (*region).to_owned()).collect();
     gate.create_table(&replicas).await?;
+    let routing = RoutingTable::new(client, GateConfig::default().table, RoutingTable::LEDGER);
+    routing.create(REGIONS[0], 1, OffsetDateTime::now_utc()).await?;
     let keys = payments::tenant::add(&mut connection, "a tenant", Duration::from_hours(24)).await?;
     Ok(keys.api_key)
 }
 
+/// What the operator's program sees of the routing, through whichever Region's DynamoDB answers.
+fn routing(region: usize) -> RoutingTable {
+    let table = GateConfig::default().table;
+    RoutingTable::new(aws::dynamodb_client(region), table, RoutingTable::LEDGER)
+}
+
+/// Asks until it is taken that another Region write, as `payments region evacuate` does.
+async fn hand_over_at(handover: Handover, started: Instant) {
+    sleep(handover.at.saturating_sub(started.elapsed())).await;
+    for attempt in 0..60 {
+        let table = routing(attempt % REGIONS.len());
+        let asked = hand_over(&table, &handover.to, "the operator", OffsetDateTime::now_utc());
+        if let Ok(Ok(_)) = timeout(Duration::from_secs(5), asked).await {
+            break;
+        }
+        sleep(Duration::from_secs(5)).await;
+    }
+}
+
+/// Whether some Region writes, and has restored what it may have lost.
+async fn open() -> bool {
+    for region in 0..REGIONS.len() {
+        if let Ok(Ok(routing)) = timeout(Duration::from_secs(5), routing(region).read()).await {
+            return routing.state == State::Open;
+        }
+    }
+    false
+}
+
 /// Waits until every client has ended and nothing is pending, or gives up waiting. The books as they are then, if they can
 /// be read at all.
-async fn rest(notes: &Notes, script: &Script) -> Option<Books> {
+async fn rest(notes: &Notes, script: &Script, database: &GlobalCluster) -> Option<Books> {
     let started = Instant::now();
     let mut last = None;
     while started.elapsed() < script.limits.rest {
         sleep(Duration::from_secs(5)).await;
-        let read = async { Books::read(&mut superuser().await?).await };
+        let read = async { Books::read(&mut superuser(database).await?).await };
         if let Ok(Ok(books)) = timeout(Duration::from_secs(10), read).await {
             let quiet = books.pending.is_empty() && notes.lock().clients_done == script.workload.clients;
             last = Some(books);
-            if quiet {
+            if quiet && open().await {
                 break;
             }
         }

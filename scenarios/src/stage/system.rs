@@ -7,7 +7,8 @@ use payments::{
     external::{BreakerConfig, DependencyConfig},
     gate::GateConfig,
     ledger::Grouping,
-    node::{self, NodeConfig, Role},
+    node::{self, NodeConfig, PromotionConfig, Role},
+    region::{ControllerConfig, KeeperConfig, RepairConfig},
     sweeper::SweeperConfig,
 };
 use sumzero_sim::Host;
@@ -30,13 +31,27 @@ pub(super) fn provider(name: &str, ip: Ipv4Addr, provider: &Provider) -> Host {
     host.restarts_after(Duration::from_secs(1))
 }
 
-fn config() -> NodeConfig {
+fn config(region: usize, gateways: u8) -> NodeConfig {
     let lease = Duration::from_secs(20);
+    let urls = |region: usize| {
+        let url = |number| format!("http://{}", at(network::gateway(region, number).ip, HTTP));
+        (REGIONS[region].to_owned(), (0..gateways).map(url).collect())
+    };
     NodeConfig {
-        roles: [Role::Gateway, Role::Sweeper].into(),
-        region: REGIONS[0].to_owned(),
-        database: aws::ledger("payments_service"),
-        worker_database: aws::ledger("payments_worker"),
+        roles: [Role::Gateway, Role::Sweeper, Role::Controller].into(),
+        region: REGIONS[region].to_owned(),
+        database: aws::ledger(region, "payments_service"),
+        worker_database: aws::ledger(region, "payments_worker"),
+        replica_database: aws::replica(region, "payments_service"),
+        keeper: KeeperConfig::default(),
+        gateways: (0..REGIONS.len()).map(urls).collect(),
+        promotion: Some(PromotionConfig {
+            database: aws::global_database(region),
+            controller_database: aws::ledger(region, "payments_controller"),
+            controller: ControllerConfig::default(),
+            repair: RepairConfig::default(),
+            repair_gate: GateConfig::default(),
+        }),
         connections: 4,
         grouping: Grouping::default(),
         gate: GateConfig::default(),
@@ -56,15 +71,17 @@ fn config() -> NodeConfig {
     }
 }
 
-/// A process that serves clients and takes up what others left. When it ends it is started again, as an orchestrator does.
-pub(super) fn gateway(number: u8) -> Host {
-    let host = Host::new(format!("gateway-{number}"))
-        .region(REGIONS[0])
-        .ip(network::gateway(number));
-    let host = host.run(|| async {
+/// A process that serves clients, takes up what others left and watches the Region that writes. When it ends it is started
+/// again, as an orchestrator does.
+pub(super) fn gateway(region: usize, number: u8, gateways: u8, set_up: fn(&mut NodeConfig)) -> Host {
+    let place = network::gateway(region, number);
+    let host = Host::new(place.name).region(REGIONS[region]).ip(place.ip);
+    let host = host.run(move || async move {
         let listener = TcpListener::bind(("0.0.0.0", HTTP)).await?;
         let never = std::future::pending();
-        node::run(config(), aws::dynamodb_client(), listener, never).await
+        let mut config = config(region, gateways);
+        set_up(&mut config);
+        node::run(config, aws::dynamodb_client(region), listener, never).await
     });
     host.restarts_after(Duration::from_secs(2))
 }

@@ -17,7 +17,7 @@ use scenarios::{
 };
 use sumzero_sim::{
     Fault, Plan, PlannedFault, Seed, Skew,
-    campaign::{Campaign, Fate, SelfCheck, self_check},
+    campaign::{Campaign, Fate, Limits, SelfCheck, self_check},
     fault::{Service, ServiceFault, Target},
     trace::Sink,
 };
@@ -53,7 +53,7 @@ fn verdict(script: &Script) -> Verdict {
 }
 
 /// How many seeds a test tries. `SUMZERO_WORLDS_SEEDS` says otherwise, `SUMZERO_WORLDS_SEED` names a single one.
-fn seeds(usually: u64) -> Range<u64> {
+pub(crate) fn seeds(usually: u64) -> Range<u64> {
     if let Ok(seed) = std::env::var("SUMZERO_WORLDS_SEED") {
         let seed = seed.parse().expect("a number");
         return seed..seed + 1;
@@ -64,11 +64,17 @@ fn seeds(usually: u64) -> Range<u64> {
 }
 
 /// Performs a script for each seed. All properties hold, and the faults did bite.
-fn hold(seeds: Range<u64>, script: impl Fn(u64) -> Script) -> Vec<Verdict> {
+pub(crate) fn hold(seeds: Range<u64>, script: impl Fn(u64) -> Script) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     let mut failed = Vec::new();
     let count = seeds.end - seeds.start;
+    // A machine that builds something else beside is no reason to give a world up.
+    let patient = Limits {
+        real_time: Duration::from_secs(240),
+        ..Limits::default()
+    };
     Campaign::new(seeds)
+        .limits(patient)
         .run(
             |seed| verdict(&script(seed)),
             |result| {
@@ -141,11 +147,11 @@ fn a_calm_day_is_calm_and_the_same_again() {
 
 fn processes() -> Vec<Fault> {
     vec![
-        Fault::kill("gateway-0"),
-        Fault::kill("gateway-1"),
-        Fault::kill("gateway-0"),
-        Fault::pause("gateway-1"),
-        Fault::pause("gateway-0"),
+        Fault::kill("gateway-us-east-1-0"),
+        Fault::kill("gateway-us-east-1-1"),
+        Fault::kill("gateway-us-east-1-0"),
+        Fault::pause("gateway-us-east-1-1"),
+        Fault::pause("gateway-us-east-1-0"),
         Fault::kill("psp"),
         Fault::pause("psp"),
         Fault::pause("dynamodb-us-east-1"),
@@ -202,13 +208,13 @@ fn answers_of_every_dependency_are_lost() {
 
 fn links() -> Vec<Fault> {
     vec![
-        Fault::partition("gateway-0", "aurora-us-east-1"),
-        Fault::partition("gateway-1", "dynamodb-us-east-1"),
-        Fault::partition_one_way("psp", "gateway-0"),
-        Fault::partition_one_way("gateway-1", "psp"),
+        Fault::partition("gateway-us-east-1-0", "aurora-us-east-1"),
+        Fault::partition("gateway-us-east-1-1", "dynamodb-us-east-1"),
+        Fault::partition_one_way("psp", "gateway-us-east-1-0"),
+        Fault::partition_one_way("gateway-us-east-1-1", "psp"),
         Fault::partition("us-east-1", "us-east-2"),
         Fault::partition("us-east-1", "us-west-2"),
-        Fault::partition_one_way("aurora-us-east-1", "gateway-1"),
+        Fault::partition_one_way("aurora-us-east-1", "gateway-us-east-1-1"),
     ]
 }
 
@@ -256,10 +262,10 @@ fn skews() -> Vec<Fault> {
         Skew::behind(Duration::from_secs(30)),
     );
     vec![
-        Fault::clock_offset("gateway-0", ahead),
-        Fault::clock_offset("gateway-1", behind),
-        Fault::clock_jump("gateway-0", ahead),
-        Fault::clock_jump("gateway-1", behind),
+        Fault::clock_offset("gateway-us-east-1-0", ahead),
+        Fault::clock_offset("gateway-us-east-1-1", behind),
+        Fault::clock_jump("gateway-us-east-1-0", ahead),
+        Fault::clock_jump("gateway-us-east-1-1", behind),
     ]
 }
 

@@ -68,7 +68,7 @@ pub(super) async fn show(
 }
 
 async fn find(api: &Api, tenant: TenantId, id: AccountId) -> Result<AccountView, Problem> {
-    let account = api.service.engine().ledger().account(tenant, id).await?;
+    let account = api.reader().account(tenant, id).await?;
     let account = account.ok_or_else(|| Problem::not_found("there is no such account"))?;
     Ok(AccountView::from(&account))
 }
@@ -113,12 +113,7 @@ pub(super) async fn statement(
     }
     let id = account_id(&id)?;
     find(&api, tenant, id).await?;
-    let entries = api
-        .service
-        .engine()
-        .ledger()
-        .statement(tenant, id, before, limit)
-        .await?;
+    let entries = api.reader().statement(tenant, id, before, limit).await?;
     let next = entries
         .last()
         .map(|entry| entry.version)

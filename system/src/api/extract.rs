@@ -12,9 +12,9 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::{
+    gate::Call,
     id::{Fingerprint, IdempotencyKey, TenantId},
     ledger::Mutation,
-    service::Call,
 };
 
 use super::{Api, problem::Problem};
@@ -48,7 +48,7 @@ async fn caller(parts: &Parts, api: &Api) -> Result<crate::ledger::Caller, Probl
     if let Some(caller) = api.callers.get(&hash, now) {
         return Ok(caller);
     }
-    let found = api.service.engine().ledger().caller(&hash, now).await?;
+    let found = api.reader().caller(&hash, now).await?;
     let caller = found.ok_or_else(|| unauthorized("the API key is unknown or has expired"))?;
     api.callers.put(hash, caller, now);
     Ok(caller)
@@ -158,13 +158,7 @@ pub(super) async fn read(parts: &Parts, body: axum::body::Body) -> Result<Bytes,
             detail,
         ));
     }
-    axum::body::to_bytes(body, BODY_MAX).await.map_err(|_| {
-        let detail = format!("a body has at most {BODY_MAX} bytes");
-        Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "/problems/too-large",
-            "Body too large",
-            detail,
-        )
-    })
+    axum::body::to_bytes(body, BODY_MAX)
+        .await
+        .map_err(|_| Problem::too_large(BODY_MAX))
 }

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod callers;
+mod edge;
 mod extract;
 mod payments;
 mod problem;
@@ -20,8 +21,14 @@ use axum::{
 use sqlx::PgPool;
 use utoipa::OpenApi;
 
-use crate::{ledger::Answer, metrics::Metrics, service::Service};
+use crate::{
+    ledger::{Answer, Reader},
+    metrics::Metrics,
+    region::{Forwarder, Keeper},
+    service::Service,
+};
 
+pub use edge::STALENESS_MAX;
 pub use problem::Problem;
 
 /// What the API is served from.
@@ -32,18 +39,52 @@ pub struct Api {
     work: PgPool,
     webhook_secret: Vec<u8>,
     metrics: Metrics,
+    keeper: Keeper,
+    forwarder: Forwarder,
+    /// This Region's books, where another one writes them.
+    replica: Reader,
     callers: callers::Callers,
 }
 
+/// What an API is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Carries mutations out, where the ledger is open.
+    pub service: Service,
+    /// Of the role `payments_worker`: webhooks hasten work.
+    pub work: PgPool,
+    /// Signs webhooks.
+    pub webhook_secret: String,
+    /// Who writes.
+    pub keeper: Keeper,
+    /// The way to the Region that does.
+    pub forwarder: Forwarder,
+    /// This Region's books, where another one writes them.
+    pub replica: Reader,
+}
+
 impl Api {
-    /// An API in front of a service. Webhooks are signed with `webhook_secret`.
-    pub fn new(service: Service, work: PgPool, webhook_secret: impl Into<Vec<u8>>, metrics: Metrics) -> Self {
+    /// An API of these parts.
+    pub fn new(parts: Parts, metrics: Metrics) -> Self {
         Self {
-            service,
-            work,
-            webhook_secret: webhook_secret.into(),
+            service: parts.service,
+            work: parts.work,
+            webhook_secret: parts.webhook_secret.into_bytes(),
             metrics,
+            keeper: parts.keeper,
+            forwarder: parts.forwarder,
+            replica: parts.replica,
             callers: callers::Callers::default(),
+        }
+    }
+
+    /// The books to be shown: the writer's own if this is its Region.
+    fn reader(&self) -> &Reader {
+        let routing = self.keeper.known();
+        if routing.is_some_and(|routing| routing.writer == self.keeper.region()) {
+            self.service.engine().ledger()
+        } else {
+            &self.replica
         }
     }
 
@@ -80,6 +121,7 @@ impl Api {
                     "see /openapi.json",
                 )
             })
+            .layer(axum::middleware::from_fn_with_state(api.clone(), edge::route))
             .layer(axum::middleware::from_fn_with_state(
                 api.clone(),
                 service::observe,

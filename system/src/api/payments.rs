@@ -212,7 +212,7 @@ impl From<Operation> for OperationView {
             seq: operation.id.seq,
             state: operation.state,
             amount: operation.amount,
-            key: operation.id.key(),
+            key: operation.key(),
             reference: operation.reference,
             attempts: operation.attempts,
             created_at: operation.created_at,
@@ -238,7 +238,7 @@ async fn find(
     tenant: TenantId,
     id: PaymentId,
 ) -> Result<(PaymentView, Vec<OperationView>), Problem> {
-    let found = api.service.engine().ledger().payment(tenant, id).await?;
+    let found = api.reader().payment(tenant, id).await?;
     let (payment, operations) = found.ok_or_else(|| Problem::not_found("there is no such payment"))?;
     Ok((
         PaymentView::from(&payment),
@@ -267,7 +267,7 @@ pub(super) async fn trace(
 ) -> Result<Json<Trace>, Problem> {
     let id = payment_id(&id)?;
     let (payment, operations) = find(&api, tenant, id).await?;
-    let steps = api.service.engine().ledger().trace(tenant, id).await?;
+    let steps = api.reader().trace(tenant, id).await?;
     Ok(Json(Trace {
         payment,
         operations,
@@ -282,7 +282,7 @@ pub(super) async fn limbo(
     State(api): State<Arc<Api>>,
     Operator(tenant): Operator,
 ) -> Result<Json<Vec<OperationView>>, Problem> {
-    let operations = api.service.engine().ledger().limbo(tenant, PAGE_MAX).await?;
+    let operations = api.reader().limbo(tenant, PAGE_MAX).await?;
     Ok(Json(operations.into_iter().map(OperationView::from).collect()))
 }
 

@@ -73,8 +73,30 @@ impl Problem {
         self
     }
 
+    /// A body of more than `most` bytes.
+    pub(super) fn too_large(most: usize) -> Self {
+        let detail = format!("a body has at most {most} bytes");
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "/problems/too-large",
+            "Body too large",
+            detail,
+        )
+    }
+
+    /// It may have been done.
+    pub(super) fn unknown(detail: impl Into<String>) -> Self {
+        let problem = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "/problems/outcome-unknown",
+            "Outcome unknown",
+            detail,
+        );
+        problem.after(Duration::from_secs(2))
+    }
+
     /// Down, for an unknown time. Clients that were told together come back apart.
-    fn unavailable(detail: impl Into<String>) -> Self {
+    pub(super) fn unavailable(detail: impl Into<String>) -> Self {
         let problem = Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "/problems/unavailable",
@@ -163,6 +185,9 @@ impl From<LedgerError> for Problem {
                 "Internal error",
                 "the ledger refuses what it should accept; nothing was written",
             ),
+            LedgerError::NoAuthority(_) => {
+                Self::unavailable("the ledger is not open in this Region; nothing was written")
+            }
             // What exactly is down is for the log.
             _ => Self::unavailable("the ledger cannot be asked"),
         }
@@ -192,15 +217,9 @@ impl From<Failure> for Problem {
             .after(retry_after),
             Failure::Unconfirmed(reason) => {
                 tracing::error!(reason, "unconfirmed");
-                let detail =
-                    "the answer could not be confirmed: the same request under the same key finds out";
-                Self::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "/problems/outcome-unknown",
-                    "Outcome unknown",
-                    detail,
+                Self::unknown(
+                    "the answer could not be confirmed: the same request under the same key finds out",
                 )
-                .after(Duration::from_secs(2))
             }
             Failure::LeftAlone(open) => Self::unavailable(detail).after(open.for_another),
             Failure::Gate(error) => {

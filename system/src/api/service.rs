@@ -3,12 +3,17 @@
 use std::sync::Arc;
 
 use axum::{
+    Json,
     extract::{MatchedPath, Request, State},
     http::{StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use serde::Serialize;
 use tokio::time::Instant;
+use utoipa::ToSchema;
+
+use crate::region;
 
 use super::{Api, problem::Problem};
 
@@ -18,12 +23,45 @@ pub(super) async fn healthz() -> StatusCode {
     StatusCode::OK
 }
 
-/// The process can serve: its ledger answers.
+/// What a process is ready for.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Ready {
+    /// Where it runs.
+    region: String,
+    /// The Region that writes the ledger.
+    writer: String,
+    /// Whether that is open.
+    state: region::State,
+    /// The writer epoch.
+    epoch: i64,
+    /// The version of the routing that this process knows.
+    version: i64,
+}
+
+/// The process can serve: in the writer's Region, the ledger takes its writes; elsewhere, it knows an open ledger's writer to
+/// forward to.
 #[utoipa::path(get, path = "/readyz",
-    responses((status = 200), (status = "default", body = Problem, content_type = "application/problem+json")))]
-pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Result<StatusCode, Problem> {
-    api.service.engine().ledger().ping().await?;
-    Ok(StatusCode::OK)
+    responses((status = 200, body = Ready), (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Result<Json<Ready>, Problem> {
+    let routing = api.keeper.known();
+    let routing = routing.ok_or_else(|| Problem::unavailable("which Region writes is not known yet"))?;
+    let region = api.keeper.region();
+    if routing.state != region::State::Open {
+        return Err(Problem::unavailable(format!(
+            "the ledger is {}",
+            routing.state.name()
+        )));
+    }
+    if routing.writer == region {
+        api.service.engine().ledger().ping().await?;
+    }
+    Ok(Json(Ready {
+        region: region.to_owned(),
+        writer: routing.writer,
+        state: routing.state,
+        epoch: routing.epoch,
+        version: routing.version,
+    }))
 }
 
 /// Counters in Prometheus' text format.

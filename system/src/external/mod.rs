@@ -154,7 +154,7 @@ impl Dependency {
         let started = tokio::time::Instant::now();
         // Somebody has tried before: it may be done. And a late reissue could be a second one.
         let mut ask_first = operation.fence > 1;
-        let (dependency, key) = (self.config.name, operation.id.key());
+        let (dependency, key) = (self.config.name, operation.key());
         let mut unknown = Unknown::NotSaid {
             dependency,
             key: key.clone(),
@@ -174,7 +174,7 @@ impl Dependency {
                 fence = operation.fence, "{}", if ask_first { "asks what became of it" } else { "asks for it" }
             );
             let heard = if ask_first {
-                self.inquire(operation, left).await
+                self.inquire(&key, left).await
             } else {
                 self.request(payment, operation, left).await
             };
@@ -225,17 +225,40 @@ impl Dependency {
         let call = self
             .http
             .post(format!("{}/v1/operations", self.config.url))
-            .header("idempotency-key", operation.id.key())
+            .header("idempotency-key", operation.key())
             .json(&ask);
         hear(call.timeout(limit.min(self.config.timeout)).send().await).await
     }
 
-    async fn inquire(&self, operation: &Operation, limit: Duration) -> Heard {
-        let call = self.http.get(format!(
-            "{}/v1/operations/{}",
-            self.config.url,
-            operation.id.key()
-        ));
+    /// Whether it has been asked for something under this key, as far as it remembers.
+    ///
+    /// # Errors
+    /// When it does not say.
+    pub async fn knows(&self, key: &str, limit: Duration) -> Result<bool, Unknown> {
+        let started = tokio::time::Instant::now();
+        for attempt in 1.. {
+            let left = limit.saturating_sub(started.elapsed());
+            match self.inquire(key, left).await {
+                Heard::Outcome(_) | Heard::Processing => return Ok(true),
+                Heard::NoSuchKey => return Ok(false),
+                Heard::Nothing(reason) => {
+                    let pause = full_jitter(Duration::from_millis(50), Duration::from_secs(1), attempt);
+                    if started.elapsed() + pause >= limit {
+                        return Err(Unknown::NotSaid {
+                            dependency: self.config.name,
+                            key: key.to_owned(),
+                            reason,
+                        });
+                    }
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+        unreachable!("attempts are not bounded by their number")
+    }
+
+    async fn inquire(&self, key: &str, limit: Duration) -> Heard {
+        let call = self.http.get(format!("{}/v1/operations/{key}", self.config.url));
         hear(call.timeout(limit.min(self.config.timeout)).send().await).await
     }
 }

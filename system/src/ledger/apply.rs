@@ -23,8 +23,10 @@ impl Book {
                 if let Some(known) = self.known(request) {
                     return known;
                 }
-                self.mutate(request, mutation).unwrap_or_else(Reply::Refused)
+                self.mutate(request, mutation, Cause::Request)
+                    .unwrap_or_else(Reply::Refused)
             }
+            Command::Restore(request, mutation, answer) => self.restore(request, mutation, answer.as_ref()),
             Command::Resolve {
                 operation,
                 fence,
@@ -53,7 +55,7 @@ impl Book {
     }
 
     /// What an earlier attempt of the same request came to.
-    fn known(&self, request: &Request) -> Option<Reply> {
+    pub(super) fn known(&self, request: &Request) -> Option<Reply> {
         let asked = self.requests.get(&(request.tenant, request.key.clone()))?;
         if asked.fingerprint != request.fingerprint {
             return Some(Reply::Mismatch);
@@ -68,7 +70,13 @@ impl Book {
         })
     }
 
-    fn mutate(&mut self, request: &Request, mutation: &Mutation) -> Result<Reply, Refusal> {
+    /// Does what a request asks for, within the rules that `cause` is bound by.
+    pub(super) fn mutate(
+        &mut self,
+        request: &Request,
+        mutation: &Mutation,
+        cause: Cause,
+    ) -> Result<Reply, Refusal> {
         match mutation {
             Mutation::OpenAccount {
                 currency,
@@ -92,7 +100,7 @@ impl Book {
                 } else {
                     OperationKind::Authorize
                 };
-                self.takes_part(&payment, *payee)?;
+                self.takes_part(&payment, *payee, cause)?;
                 let payment = Payment {
                     instrument: instrument.clone(),
                     ..payment
@@ -114,7 +122,7 @@ impl Book {
                 let amount = part(&payment, payment.refundable(), *amount, "refunded")?;
                 let seq = self.next_seq(&payment, OperationKind::Refund);
                 let legs = [legs::outbound(&payment, Phase::Pending, amount)];
-                self.post(&payment, "refund-hold", seq, &legs, Cause::Request, request.at)?;
+                self.post(&payment, "refund-hold", seq, &legs, cause, request.at)?;
                 Ok(self.start(request, payment, OperationKind::Refund, amount, "refunding"))
             }
             Mutation::Settle {
@@ -123,8 +131,8 @@ impl Book {
                 amount,
                 currency,
                 fee,
-            } => self.settle(request, *payer, *payee, *amount, *currency, *fee),
-            Mutation::Decide { payment, outcome } => self.decide(request, *payment, outcome),
+            } => self.settle(request, *payer, *payee, *amount, *currency, *fee, cause),
+            Mutation::Decide { payment, outcome } => self.decide(request, *payment, outcome, cause),
         }
     }
 
@@ -161,7 +169,7 @@ impl Book {
     }
 
     /// Whether a client may start a payment with this account.
-    fn takes_part(&self, payment: &Payment, id: AccountId) -> Result<(), Refusal> {
+    fn takes_part(&self, payment: &Payment, id: AccountId, cause: Cause) -> Result<(), Refusal> {
         let account = self.account(payment.tenant, id)?;
         if account.role != Role::Wallet {
             return Err(Refusal::UnknownAccount(id));
@@ -173,7 +181,7 @@ impl Book {
                 asked: payment.currency,
             });
         }
-        if account.frozen {
+        if account.frozen && cause == Cause::Request {
             Err(Refusal::AccountFrozen(id))
         } else {
             Ok(())
@@ -208,6 +216,7 @@ impl Book {
         Reply::Started(operation)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "a settlement's own members, one by one")]
     fn settle(
         &mut self,
         request: &Request,
@@ -216,6 +225,7 @@ impl Book {
         amount: Amount,
         currency: Currency,
         fee: i64,
+        cause: Cause,
     ) -> Result<Reply, Refusal> {
         if payer == payee {
             return Err(Refusal::SameAccount(payer));
@@ -226,15 +236,15 @@ impl Book {
             fee,
             ..new_payment(request, Kind::Settlement, amount, currency, payee)
         };
-        self.takes_part(&payment, payer)?;
-        self.takes_part(&payment, payee)?;
+        self.takes_part(&payment, payer, cause)?;
+        self.takes_part(&payment, payee, cause)?;
         let hold = Leg {
             phase: Phase::Posted,
             debit: payer,
             credit: Self::system(payment.tenant, Role::Escrow, currency),
             amount,
         };
-        self.post(&payment, "hold", 1, &[hold], Cause::Request, request.at)?;
+        self.post(&payment, "hold", 1, &[hold], cause, request.at)?;
         let verify = self.intend(
             &payment,
             OperationKind::Verify,
@@ -253,11 +263,18 @@ impl Book {
         })
     }
 
-    fn decide(&mut self, request: &Request, id: PaymentId, outcome: &Outcome) -> Result<Reply, Refusal> {
+    fn decide(
+        &mut self,
+        request: &Request,
+        id: PaymentId,
+        outcome: &Outcome,
+        cause: Cause,
+    ) -> Result<Reply, Refusal> {
         let payment = self.payment(request.tenant, id)?;
+        // What was decided once stays so, even if that it was in limbo has been lost.
         let held = self
             .unfinished(request.tenant, id)
-            .filter(|held| held.state == Progress::Limbo);
+            .filter(|held| held.state == Progress::Limbo || cause == Cause::Fact);
         let held = held.cloned().ok_or_else(|| wrong_state(payment, "decided"))?;
         let resolved = self.resolve(&held, outcome, request.at, request.lease_until);
         let answer = self.payment_answer(200, request.tenant, id);
@@ -336,8 +353,5 @@ fn part(
 
 /// The request that a command answers, and what it names.
 pub(super) fn request_key(command: &Command) -> Option<(TenantId, &IdempotencyKey)> {
-    match command {
-        Command::Mutate(request, _) => Some((request.tenant, &request.key)),
-        Command::Resolve { .. } | Command::GiveUp { .. } => None,
-    }
+    command.asked().map(|(request, _)| (request.tenant, &request.key))
 }

@@ -56,7 +56,7 @@ async fn attempt(
     commands: &[Command],
     committing: &AtomicBool,
 ) -> Result<Vec<Reply>, LedgerError> {
-    let epoch = *writer.epoch.borrow();
+    let epoch = writer.authority.epoch()?;
     let mut transaction = connection.begin().await?;
     let tenants: BTreeSet<_> = commands.iter().map(Command::tenant).collect();
     let tenants: Vec<_> = tenants.iter().map(ToString::to_string).collect();
@@ -94,6 +94,15 @@ fn tell(book: &Book, writer: &Writer, epoch: i64, committed: bool) {
             tracing::warn!(payment_id = %id, %tenant, state, version, epoch, region, "commit unanswered");
         }
     }
+}
+
+/// Shows the transaction these tenants' rows and no others: all that reading takes, on a replica too.
+pub(super) async fn look(connection: &mut PgConnection, tenants: &str) -> Result<(), LedgerError> {
+    sqlx::query("select set_config('app.tenants', $1, true)")
+        .bind(tenants)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Shows the transaction these tenants' rows and no others, and holds the writer epoch until it ends.

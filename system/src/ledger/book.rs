@@ -78,7 +78,7 @@ pub(super) enum Change {
 }
 
 /// The rows, and what is to be written.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Book {
     pub requests: BTreeMap<(TenantId, IdempotencyKey), Asked>,
     pub payments: BTreeMap<(TenantId, PaymentId), Payment>,
@@ -88,7 +88,7 @@ pub(super) struct Book {
 }
 
 /// What is to be written.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Changes {
     /// Requests that are made.
     pub requests: BTreeSet<(TenantId, IdempotencyKey)>,

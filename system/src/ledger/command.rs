@@ -1,5 +1,6 @@
 //! What the ledger can be asked to do, and what it answers.
 
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::{
@@ -8,7 +9,7 @@ use crate::{
 };
 
 use super::{
-    payment::{Operation, OperationId, Outcome},
+    payment::{Operation, OperationId, OperationKind, Outcome},
     refusal::Refusal,
 };
 
@@ -27,8 +28,10 @@ pub struct Request {
     pub lease_until: OffsetDateTime,
 }
 
-/// What a client asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a client asks for. Its JSON is kept at the gate: it names accounts, payments, amounts and the vault's tokens, never a
+/// person or a card.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "mutation", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Mutation {
     /// Opens a wallet.
     OpenAccount {
@@ -98,11 +101,45 @@ pub enum Mutation {
     },
 }
 
+impl Mutation {
+    /// The payment that it names, if it is about one that is there.
+    pub fn payment(&self) -> Option<PaymentId> {
+        match self {
+            Self::Capture { payment, .. }
+            | Self::Void { payment }
+            | Self::Refund { payment, .. }
+            | Self::Decide { payment, .. } => Some(*payment),
+            Self::OpenAccount { .. } | Self::SetFrozen { .. } | Self::Charge { .. } | Self::Settle { .. } => {
+                None
+            }
+        }
+    }
+
+    /// The kind of operation that it begins with and whose outcome its client waits for.
+    pub fn operation(&self) -> Option<OperationKind> {
+        match self {
+            Self::Charge { capture: true, .. } => Some(OperationKind::Sale),
+            Self::Charge { capture: false, .. } => Some(OperationKind::Authorize),
+            Self::Capture { .. } => Some(OperationKind::Capture),
+            Self::Void { .. } => Some(OperationKind::Void),
+            Self::Refund { .. } => Some(OperationKind::Refund),
+            // A settlement is answered before its payee is verified; what is parked goes on later.
+            Self::OpenAccount { .. } | Self::SetFrozen { .. } | Self::Settle { .. } | Self::Decide { .. } => {
+                None
+            }
+        }
+    }
+}
+
 /// One thing for the ledger to do, all or nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// What a client asks for.
     Mutate(Request, Mutation),
+    /// A request that a ledger may have lost with the tail of its log: it has it again afterwards, with the answer that the
+    /// gate kept. Freezes and limits do not bind: it has happened. Without an answer it has not been confirmed, but begun:
+    /// its operation is then to be asked about before it is asked for.
+    Restore(Request, Mutation, Option<Answer>),
     /// The outcome of an operation.
     Resolve {
         /// Which operation.
@@ -133,8 +170,18 @@ impl Command {
     /// Whose books it is about.
     pub fn tenant(&self) -> TenantId {
         match self {
-            Self::Mutate(request, _) => request.tenant,
+            Self::Mutate(request, _) | Self::Restore(request, ..) => request.tenant,
             Self::Resolve { operation, .. } | Self::GiveUp { operation, .. } => operation.tenant,
+        }
+    }
+
+    /// The request that it is about, and what that asks for.
+    pub(super) fn asked(&self) -> Option<(&Request, &Mutation)> {
+        match self {
+            Self::Mutate(request, mutation) | Self::Restore(request, mutation, _) => {
+                Some((request, mutation))
+            }
+            Self::Resolve { .. } | Self::GiveUp { .. } => None,
         }
     }
 }
@@ -146,6 +193,17 @@ pub struct Answer {
     pub status: u16,
     /// JSON.
     pub body: String,
+}
+
+impl Reply {
+    /// The answer to the request that the command was about, if there is one.
+    pub fn answer(&self) -> Option<&Answer> {
+        match self {
+            Self::Answered(answer) | Self::Replayed(answer) => Some(answer),
+            Self::Resolved { answer, .. } => answer.as_ref(),
+            _ => None,
+        }
+    }
 }
 
 /// What came of a command.
@@ -170,6 +228,8 @@ pub enum Reply {
         /// What is to be carried out next.
         next: Option<Operation>,
     },
+    /// It cannot have happened in these books: what it builds on is missing. Nothing was written.
+    Unfounded(String),
     /// Somebody else has taken the operation over, or it is finished; nothing was written.
     Stale,
 }

@@ -1,51 +1,105 @@
-//! The writer epoch that a process believes in.
-
-use std::time::Duration;
+//! The writer epoch: who may write, for how long, and how the database is taken over by another.
 
 use sqlx::PgPool;
-use tokio::sync::watch;
+use time::OffsetDateTime;
+use tokio::{sync::watch, time::Instant};
 
 use super::{error::LedgerError, within::within};
 
-/// No database is ever in it: a process that believes in it writes nothing.
-const NO_WRITER: i64 = 0;
-
-const INTERVAL: Duration = Duration::from_secs(1);
-
-/// Follows the database's epoch: the current one while `region` is the writer's, none while another is. A group that was
-/// begun under an old epoch fails on it all the same; this only spares the attempts.
-///
-/// # Errors
-/// When the database cannot be asked at the start.
-pub async fn watch_epoch(pool: PgPool, region: String) -> Result<watch::Receiver<i64>, LedgerError> {
-    let (sender, receiver) = watch::channel(current(&pool, &region).await?);
-    tokio::spawn(async move {
-        while !sender.is_closed() {
-            tokio::time::sleep(INTERVAL).await;
-            // While nobody answers, the last belief stands: a transaction cannot start either.
-            if let Ok(epoch) = current(&pool, &region).await {
-                sender.send_if_modified(|believed| {
-                    let changed = *believed != epoch;
-                    if changed {
-                        tracing::info!(from = *believed, to = epoch, region, "writer epoch");
-                    }
-                    *believed = epoch;
-                    changed
-                });
-            }
-        }
-    });
-    Ok(receiver)
+/// The right to write under an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The epoch.
+    pub epoch: i64,
+    /// Until when, on the monotonic clock; none if for good.
+    pub until: Option<Instant>,
 }
 
-async fn current(pool: &PgPool, region: &str) -> Result<i64, LedgerError> {
+impl Grant {
+    /// For good: where nobody else can become the writer.
+    pub fn lasting(epoch: i64) -> Self {
+        Self { epoch, until: None }
+    }
+}
+
+/// A process's right to write, which somebody renews or takes away. Without it nothing is begun; whatever is under way all the
+/// same fails on the database's own epoch.
+#[derive(Clone, Debug)]
+pub struct Authority(watch::Receiver<Option<Grant>>);
+
+impl Authority {
+    /// The right that is sent.
+    pub fn new(grants: watch::Receiver<Option<Grant>>) -> Self {
+        Self(grants)
+    }
+
+    /// Under which epoch this process may write now.
+    ///
+    /// # Errors
+    /// When it may not.
+    pub fn epoch(&self) -> Result<i64, LedgerError> {
+        match *self.0.borrow() {
+            None => Err(LedgerError::NoAuthority("the ledger is not open in this Region")),
+            Some(Grant {
+                until: Some(until), ..
+            }) if until <= Instant::now() => Err(LedgerError::NoAuthority(
+                "who writes has not been read for too long",
+            )),
+            Some(Grant { epoch, .. }) => Ok(epoch),
+        }
+    }
+}
+
+/// Makes `region` the database's writer under `epoch`, as the role `payments_controller`; waits for the transactions of earlier
+/// epochs, none of which commits afterwards. The epoch that the database is in then: greater if somebody was faster.
+///
+/// # Errors
+/// When the database cannot be asked, or does not take writes.
+pub async fn raise_epoch(pool: &PgPool, epoch: i64, region: &str) -> Result<i64, LedgerError> {
     let region = region.to_owned();
-    let epoch: Option<i64> = within(pool, move |connection| {
+    within(pool, move |connection| {
         Box::pin(async move {
-            let query = sqlx::query_scalar("select epoch from writer_epoch where region = $1");
-            Ok(query.bind(region).fetch_optional(connection).await?)
+            let raise = "update writer_epoch set epoch = $1, region = $2, since = now() where epoch < $1";
+            sqlx::query(raise)
+                .bind(epoch)
+                .bind(region)
+                .execute(&mut *connection)
+                .await?;
+            let select = sqlx::query_scalar("select epoch from writer_epoch");
+            Ok(select.fetch_one(connection).await?)
         })
     })
-    .await?;
-    Ok(epoch.unwrap_or(NO_WRITER))
+    .await
+}
+
+/// Writes down, as the role `payments_controller`, that the writer took writes at `now` by its controller's clock. How far a
+/// replica is behind is read off this row there.
+///
+/// # Errors
+/// When the database does not take writes.
+pub async fn beat(pool: &PgPool, now: OffsetDateTime) -> Result<(), LedgerError> {
+    within(pool, move |connection| {
+        Box::pin(async move {
+            sqlx::query("update heartbeat set at = $1")
+                .bind(now)
+                .execute(connection)
+                .await?;
+            Ok(())
+        })
+    })
+    .await
+}
+
+/// The last beat that a database has, the writer's or a replica's.
+///
+/// # Errors
+/// When it cannot be asked.
+pub async fn last_beat(pool: &PgPool) -> Result<OffsetDateTime, LedgerError> {
+    within(pool, |connection| {
+        Box::pin(async move {
+            let select = sqlx::query_scalar("select at from heartbeat");
+            Ok(select.fetch_one(connection).await?)
+        })
+    })
+    .await
 }

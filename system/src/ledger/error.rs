@@ -9,6 +9,9 @@ pub enum LedgerError {
     /// The commit was sent and its answer is missing: it may or may not have been written. Asking again is safe and tells.
     #[error("the outcome is unknown: {0}")]
     Unknown(String),
+    /// Nothing was written: this process may not write at present. Another Region does, or none.
+    #[error("this process may not write: {0}")]
+    NoAuthority(&'static str),
     /// Nothing was written: the database has another writer epoch than this process believes in.
     #[error(
         "this process believes in writer epoch {believed}, the database is in {actual}: it must stop writing"

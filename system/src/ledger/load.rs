@@ -86,8 +86,8 @@ impl Book {
     /// The payments that commands name, and those that earlier attempts of the same requests have started.
     fn payments_of(&self, commands: &[Command]) -> BTreeSet<(TenantId, PaymentId)> {
         let named = commands.iter().filter_map(|command| match command {
-            Command::Mutate(request, mutation) => {
-                payment_of(mutation).map(|payment| (request.tenant, payment))
+            Command::Mutate(request, mutation) | Command::Restore(request, mutation, _) => {
+                mutation.payment().map(|payment| (request.tenant, payment))
             }
             Command::Resolve { operation, .. } | Command::GiveUp { operation, .. } => {
                 Some((operation.tenant, operation.payment))
@@ -148,38 +148,49 @@ impl Book {
         let mut accounts = BTreeSet::new();
         for command in commands {
             let tenant = command.tenant();
-            match command {
-                Command::Mutate(_, Mutation::OpenAccount { currency, .. }) => {
+            // Restoring a request books its outcome as well: on the accounts of its payment, new or old.
+            if let Command::Restore(request, mutation, _) = command {
+                let own = PaymentId::of_request(tenant, &request.key);
+                let payment = self.payments.get(&(tenant, mutation.payment().unwrap_or(own)));
+                accounts.extend(payment.map(Self::accounts_of).into_iter().flatten());
+                if let Mutation::Charge { currency, .. } | Mutation::Settle { currency, .. } = mutation {
                     accounts.extend(Role::SYSTEM.map(|role| (tenant, Self::system(tenant, role, *currency))));
                 }
-                Command::Mutate(_, Mutation::SetFrozen { account, .. }) => {
+            }
+            let mutation = command.asked().map(|(_, mutation)| mutation);
+            match (command, mutation) {
+                (_, Some(Mutation::OpenAccount { currency, .. })) => {
+                    accounts.extend(Role::SYSTEM.map(|role| (tenant, Self::system(tenant, role, *currency))));
+                }
+                (_, Some(Mutation::SetFrozen { account, .. })) => {
                     accounts.insert((tenant, *account));
                 }
                 // An intent moves nothing: only that the account may take part is looked at.
-                Command::Mutate(_, Mutation::Charge { payee, .. }) => {
+                (_, Some(Mutation::Charge { payee, .. })) => {
                     accounts.insert((tenant, *payee));
                 }
-                Command::Mutate(
+                (
                     _,
-                    Mutation::Settle {
+                    Some(Mutation::Settle {
                         payer,
                         payee,
                         currency,
                         ..
-                    },
+                    }),
                 ) => {
                     let escrow = Self::system(tenant, Role::Escrow, *currency);
                     accounts.extend([*payer, *payee, escrow].map(|account| (tenant, account)));
                 }
-                Command::Mutate(_, Mutation::Capture { .. } | Mutation::Void { .. }) => {}
-                Command::Mutate(_, Mutation::Refund { payment, .. } | Mutation::Decide { payment, .. }) => {
+                (_, Some(Mutation::Capture { .. } | Mutation::Void { .. })) => {}
+                (_, Some(Mutation::Refund { payment, .. } | Mutation::Decide { payment, .. })) => {
                     let payment = self.payments.get(&(tenant, *payment));
                     accounts.extend(payment.map(Self::accounts_of).into_iter().flatten());
                 }
-                Command::Resolve { operation, .. } | Command::GiveUp { operation, .. } => {
+                (Command::Resolve { operation, .. } | Command::GiveUp { operation, .. }, _) => {
                     let payment = self.payments.get(&(tenant, operation.payment));
                     accounts.extend(payment.map(Self::accounts_of).into_iter().flatten());
                 }
+                (Command::Mutate(..) | Command::Restore(..), None) => {}
             }
         }
         accounts
@@ -211,19 +222,6 @@ impl Book {
             self.accounts.insert((account.tenant, account.id), account);
         }
         Ok(())
-    }
-}
-
-fn payment_of(mutation: &Mutation) -> Option<PaymentId> {
-    match mutation {
-        Mutation::Capture { payment, .. }
-        | Mutation::Void { payment }
-        | Mutation::Refund { payment, .. }
-        | Mutation::Decide { payment, .. } => Some(*payment),
-        Mutation::OpenAccount { .. }
-        | Mutation::SetFrozen { .. }
-        | Mutation::Charge { .. }
-        | Mutation::Settle { .. } => None,
     }
 }
 

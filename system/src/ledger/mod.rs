@@ -34,23 +34,24 @@ mod payment;
 mod poster;
 mod read;
 mod refusal;
+mod restore;
 mod schema;
 mod store;
 mod view;
 mod within;
 mod work;
 
-use sqlx::PgPool;
-use tokio::sync::watch;
+use std::ops::Deref;
 
 use crate::id::{AccountId, PaymentId, TenantId};
+use sqlx::PgPool;
 
 pub use account::{Account, Role, Totals};
 pub use audit::audit;
 pub use command::{Answer, Command, Mutation, Reply, Request};
-pub use epoch::watch_epoch;
+pub use epoch::{Authority, Grant, beat, last_beat, raise_epoch};
 pub use error::LedgerError;
-pub use payment::{Kind, Operation, OperationId, OperationKind, Outcome, Payment, Progress, State};
+pub use payment::{Kind, Operation, OperationId, OperationKind, Outcome, Payment, Progress, State, call_key};
 pub use poster::Grouping;
 pub use read::{Caller, PAGE_MAX, StatementEntry, TraceStep};
 pub use refusal::Refusal;
@@ -61,22 +62,26 @@ pub use work::{due_operations, hasten, put_off};
 /// A process's way to the ledger. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    pool: PgPool,
-    epoch: watch::Receiver<i64>,
+    reader: Reader,
+    authority: Authority,
     poster: poster::Poster,
 }
 
 impl Ledger {
     /// The ledger behind a pool of connections of the role `payments_service`, for a process in `region`. Each group is
-    /// written under the epoch that is current when it starts.
-    pub fn new(pool: PgPool, region: &str, epoch: watch::Receiver<i64>, grouping: Grouping) -> Self {
+    /// written under the authority that is current when it starts, or not at all.
+    pub fn new(pool: PgPool, region: &str, authority: Authority, grouping: Grouping) -> Self {
         let writer = poster::Writer {
             pool: pool.clone(),
             region: region.into(),
-            epoch: epoch.clone(),
+            authority: authority.clone(),
         };
         let poster = poster::Poster::start(&writer, grouping);
-        Self { pool, epoch, poster }
+        Self {
+            reader: Reader::new(pool),
+            authority,
+            poster,
+        }
     }
 
     /// Carries a command out, in a group with others.
@@ -87,13 +92,49 @@ impl Ledger {
         self.poster.submit(command).await
     }
 
-    /// Whether the database answers, and with this process's epoch.
+    /// Under which epoch this process may write, if it may.
+    ///
+    /// # Errors
+    /// When it may not.
+    pub fn epoch(&self) -> Result<i64, LedgerError> {
+        self.authority.epoch()
+    }
+
+    /// Whether the database takes writes, and under this process's epoch.
     ///
     /// # Errors
     /// When it does not.
     pub async fn ping(&self) -> Result<(), LedgerError> {
-        let believed = *self.epoch.borrow();
-        read::ping(&self.pool, believed).await
+        read::ping(&self.reader.pool, self.epoch()?).await
+    }
+}
+
+impl Deref for Ledger {
+    type Target = Reader;
+
+    fn deref(&self) -> &Reader {
+        &self.reader
+    }
+}
+
+/// The books to be looked at, at the writer or at a replica. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    pool: PgPool,
+}
+
+impl Reader {
+    /// The books behind a pool of connections of the role `payments_service`.
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// When the writer last took a write that these books have.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn last_beat(&self) -> Result<time::OffsetDateTime, LedgerError> {
+        last_beat(&self.pool).await
     }
 
     /// An account, if the tenant has it.

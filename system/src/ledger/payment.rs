@@ -1,6 +1,6 @@
 //! A payment and the operations on it, as their rows show them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::{
@@ -112,15 +112,17 @@ pub struct OperationId {
     pub seq: i32,
 }
 
-impl OperationId {
-    /// The key that the dependency knows the call by: the same in every attempt, in every process, in every Region.
-    pub fn key(&self) -> String {
-        format!("{}-{}-{}", self.payment.0.simple(), self.kind.name(), self.seq)
-    }
+/// The key that the dependency knows a call by: the same in every attempt, in every process, in every Region. Of what a request
+/// asks for it follows from the request and not from its place among others, so that a ledger that lost its tail, and books
+/// the requests anew in another order, still names the same call. What the system does by itself it does once a payment.
+pub fn call_key(payment: PaymentId, kind: OperationKind, request: Option<&IdempotencyKey>) -> String {
+    let request = request.map_or_else(|| "1".to_owned(), IdempotencyKey::digest);
+    format!("{}-{}-{request}", payment.0.simple(), kind.name())
 }
 
 /// What the outside says that it did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Done, under this name of the dependency's own.
     Succeeded {
@@ -155,6 +157,13 @@ pub struct Operation {
     pub lease_until: OffsetDateTime,
     /// When it was intended.
     pub created_at: OffsetDateTime,
+}
+
+impl Operation {
+    /// The key that the dependency knows the call by.
+    pub fn key(&self) -> String {
+        call_key(self.id.payment, self.id.kind, self.request.as_ref())
+    }
 }
 
 /// A row of `payment`.
@@ -228,21 +237,26 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn an_operations_key_tells_it_from_every_other_and_stays_the_same() {
-        let id = |payment, kind, seq| OperationId {
-            tenant: TenantId(Uuid::from_u128(1)),
-            payment: PaymentId(Uuid::from_u128(payment)),
-            kind,
-            seq,
+    fn a_calls_key_tells_it_from_every_other_and_stays_the_same() {
+        let key = |payment, kind, request: Option<&str>| {
+            let request = request.map(|request| IdempotencyKey::new(request).unwrap());
+            call_key(PaymentId(Uuid::from_u128(payment)), kind, request.as_ref())
         };
-        let ids = [
-            id(1, OperationKind::Capture, 1),
-            id(1, OperationKind::Capture, 2),
-            id(1, OperationKind::Refund, 1),
-            id(2, OperationKind::Capture, 1),
+        let keys = [
+            key(1, OperationKind::Capture, Some("a")),
+            key(1, OperationKind::Capture, Some("b")),
+            key(1, OperationKind::Refund, Some("a")),
+            key(2, OperationKind::Capture, Some("a")),
+            key(1, OperationKind::Payout, None),
         ];
-        let keys: std::collections::BTreeSet<_> = ids.iter().map(OperationId::key).collect();
-        assert_eq!(keys.len(), ids.len());
-        assert_eq!(ids[0].key(), "00000000000000000000000000000001-capture-1");
+        assert_eq!(
+            keys.iter().collect::<std::collections::BTreeSet<_>>().len(),
+            keys.len()
+        );
+        assert_eq!(
+            keys[0],
+            "00000000000000000000000000000001-capture-ca978112ca1bbdca"
+        );
+        assert_eq!(keys[4], "00000000000000000000000000000001-payout-1");
     }
 }

@@ -6,11 +6,12 @@
 use std::{hash::Hasher, sync::Arc, time::Duration};
 
 use sqlx::PgPool;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     batch,
     command::{Command, Reply},
+    epoch::Authority,
     error::LedgerError,
 };
 
@@ -44,8 +45,8 @@ pub(super) struct Writer {
     pub pool: PgPool,
     /// The Region of this process.
     pub region: Arc<str>,
-    /// The writer epoch that it believes in.
-    pub epoch: watch::Receiver<i64>,
+    /// Under which epoch it may.
+    pub authority: Authority,
 }
 
 struct Posting {

@@ -7,7 +7,7 @@ use crate::id::{AccountId, PaymentId, TenantId};
 
 use super::{
     account::Account,
-    batch::enter,
+    batch::{enter, look},
     error::LedgerError,
     load,
     payment::{Operation, Payment},
@@ -50,7 +50,7 @@ pub(super) async fn account(
     within(pool, move |connection| {
         Box::pin(async move {
             let mut transaction = connection.begin().await?;
-            enter(&mut transaction, &tenant.to_string()).await?;
+            look(&mut transaction, &tenant.to_string()).await?;
             let row = sqlx::query("select * from account where tenant_id = $1 and account_id = $2")
                 .bind(tenant.0)
                 .bind(id.0)
@@ -70,7 +70,7 @@ pub(super) async fn payment(
     within(pool, move |connection| {
         Box::pin(async move {
             let mut transaction = connection.begin().await?;
-            enter(&mut transaction, &tenant.to_string()).await?;
+            look(&mut transaction, &tenant.to_string()).await?;
             let row = sqlx::query("select * from payment where tenant_id = $1 and payment_id = $2")
                 .bind(tenant.0)
                 .bind(id.0)
@@ -103,7 +103,7 @@ pub(super) async fn statement(
 ) -> Result<Vec<StatementEntry>, LedgerError> {
     within(pool, move |connection| Box::pin(async move {
     let mut transaction = connection.begin().await?;
-    enter(&mut transaction, &tenant.to_string()).await?;
+    look(&mut transaction, &tenant.to_string()).await?;
     let rows = sqlx::query(
         "select e.version, e.transfer_id, t.payment_id, t.step, e.phase, e.side, e.amount, e.counterpart, t.posted_at \
          from (select * from (select debit_version as version, transfer_id, phase, 'debit' as side, amount, \
@@ -168,7 +168,7 @@ pub(super) async fn trace(
     within(pool, move |connection| {
         Box::pin(async move {
             let mut transaction = connection.begin().await?;
-            enter(&mut transaction, &tenant.to_string()).await?;
+            look(&mut transaction, &tenant.to_string()).await?;
             let rows = sqlx::query(
                 "select seq, event_type, region, epoch, created_at, state from outbox \
          where tenant_id = $1 and payment_id = $2 order by seq",
@@ -201,7 +201,7 @@ pub(super) async fn limbo(
 ) -> Result<Vec<Operation>, LedgerError> {
     within(pool, move |connection| Box::pin(async move {
     let mut transaction = connection.begin().await?;
-    enter(&mut transaction, &tenant.to_string()).await?;
+    look(&mut transaction, &tenant.to_string()).await?;
     let rows = sqlx::query(
         "select * from operation where tenant_id = $1 and state = 'limbo' order by created_at, payment_id limit $2",
     )
@@ -253,19 +253,17 @@ pub(super) async fn caller(
 }
 
 pub(super) async fn ping(pool: &PgPool, believed: i64) -> Result<(), LedgerError> {
-    let actual: Option<i64> = within(pool, |connection| {
+    let actual = within(pool, |connection| {
         Box::pin(async move {
-            Ok(sqlx::query_scalar("select epoch from writer_epoch")
-                .fetch_optional(connection)
-                .await?)
+            let mut transaction = connection.begin().await?;
+            // A replica refuses the lock.
+            enter(&mut transaction, "").await
         })
     })
     .await?;
-    match actual {
-        Some(actual) if actual == believed => Ok(()),
-        actual => Err(LedgerError::WrongEpoch {
-            believed,
-            actual: actual.unwrap_or_default(),
-        }),
+    if actual == believed {
+        Ok(())
+    } else {
+        Err(LedgerError::WrongEpoch { believed, actual })
     }
 }

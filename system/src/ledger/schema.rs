@@ -12,7 +12,7 @@ use sqlx::{
 const STEPS: [(i64, &str, &str); 1] = [(1, "ledger", include_str!("../../migrations/0001_ledger.sql"))];
 
 /// The roles that the steps grant to. Roles belong to the server, not to the database.
-const ROLES: [&str; 2] = ["payments_service", "payments_worker"];
+const ROLES: [&str; 3] = ["payments_service", "payments_worker", "payments_controller"];
 
 /// The schema could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -71,8 +71,12 @@ pub async fn migrate(connection: &mut PgConnection, region: &str) -> Result<(), 
         "insert into writer_epoch (epoch, region) select 1, $1 where not exists (select from writer_epoch)",
     )
     .bind(region)
-    .execute(connection)
+    .execute(&mut *connection)
     .await
     .map_err(SchemaError::Epoch)?;
+    sqlx::query("insert into heartbeat (at) select now() where not exists (select from heartbeat)")
+        .execute(connection)
+        .await
+        .map_err(SchemaError::Epoch)?;
     Ok(())
 }

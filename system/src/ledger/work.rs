@@ -61,19 +61,19 @@ pub async fn put_off(pool: &PgPool, operation: &Operation, until: OffsetDateTime
 /// # Errors
 /// When the database cannot be asked. It then comes back when its lease ends.
 pub async fn hasten(pool: &PgPool, key: &str, now: OffsetDateTime) -> Result<(), LedgerError> {
-    let Some((payment, kind, seq)) = split(key) else {
+    let Some((payment, kind)) = split(key) else {
         return Ok(());
     };
     let kind = kind.to_owned();
     within(pool, move |connection| {
         Box::pin(async move {
+            // At most one operation of a payment is pending.
             sqlx::query(
-                "update operation set lease_until = $4 \
-         where payment_id = $1 and kind = $2 and seq = $3 and state = 'pending' and lease_until > $4",
+                "update operation set lease_until = $3 \
+         where payment_id = $1 and kind = $2 and state = 'pending' and lease_until > $3",
             )
             .bind(payment)
             .bind(kind)
-            .bind(seq)
             .bind(now)
             .execute(connection)
             .await?;
@@ -83,11 +83,8 @@ pub async fn hasten(pool: &PgPool, key: &str, now: OffsetDateTime) -> Result<(),
     .await
 }
 
-fn split(key: &str) -> Option<(uuid::Uuid, &str, i32)> {
+fn split(key: &str) -> Option<(uuid::Uuid, &str)> {
     let mut parts = key.splitn(3, '-');
-    Some((
-        parts.next()?.parse().ok()?,
-        parts.next()?,
-        parts.next()?.parse().ok()?,
-    ))
+    let (payment, kind) = (parts.next()?.parse().ok()?, parts.next()?);
+    parts.next().map(|_| (payment, kind))
 }

@@ -1,8 +1,10 @@
 //! `payments migrate`.
 
 use crate::{
+    clock::now,
     gate::{Gate, GateConfig},
     ledger::migrate,
+    region::RoutingTable,
 };
 use clap::Args;
 use sqlx::{Connection, PgConnection};
@@ -28,16 +30,19 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments) -> Done {
     let mut connection = PgConnection::connect(&arguments.database_url).await?;
     migrate(&mut connection, &arguments.region).await?;
+    let writer = "select region, epoch from writer_epoch";
+    let (region, epoch): (String, i64) = sqlx::query_as(writer).fetch_one(&mut connection).await?;
     connection.close().await?;
+    let client = dynamodb().await;
     if !arguments.gate_replicas.is_empty() {
-        let gate = Gate::new(
-            dynamodb().await,
-            GateConfig {
-                table: arguments.gate_table,
-                ..GateConfig::default()
-            },
-        );
+        let config = GateConfig {
+            table: arguments.gate_table.clone(),
+            ..GateConfig::default()
+        };
+        let gate = Gate::new(client.clone(), config);
         gate.create_table(&arguments.gate_replicas).await?;
     }
+    let routing = RoutingTable::new(client, arguments.gate_table, RoutingTable::LEDGER);
+    routing.create(&region, epoch, now()).await?;
     Ok(())
 }

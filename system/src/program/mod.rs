@@ -1,6 +1,7 @@
 //! The `payments` program: what a process does is chosen by its subcommand and roles.
 
 mod migrate;
+mod region;
 mod serve;
 mod tenant;
 
@@ -27,6 +28,9 @@ enum Command {
     Migrate(migrate::Arguments),
     /// Add a tenant and print its API keys, which are stored nowhere else
     Tenant(tenant::Arguments),
+    /// See which Region writes the ledger, or move it to another one without loss
+    #[command(subcommand)]
+    Region(region::Command),
     /// Serve
     Serve(Box<serve::Arguments>),
 }
@@ -53,6 +57,7 @@ pub fn run() -> std::process::ExitCode {
             match arguments.command {
                 Command::Migrate(arguments) => migrate::run(arguments).await,
                 Command::Tenant(arguments) => tenant::run(arguments).await,
+                Command::Region(command) => region::run(command).await,
                 Command::Serve(arguments) => serve::run(*arguments).await,
             }
         })
@@ -70,6 +75,12 @@ pub fn run() -> std::process::ExitCode {
 async fn dynamodb() -> aws_sdk_dynamodb::Client {
     let aws = aws_config::defaults(aws_config::BehaviorVersion::latest()).http_client(http_client());
     aws_sdk_dynamodb::Client::new(&aws.load().await)
+}
+
+/// A client of RDS, configured likewise.
+async fn rds() -> aws_sdk_rds::Client {
+    let aws = aws_config::defaults(aws_config::BehaviorVersion::latest()).http_client(http_client());
+    aws_sdk_rds::Client::new(&aws.load().await)
 }
 
 fn http_client() -> aws_sdk_dynamodb::config::SharedHttpClient {

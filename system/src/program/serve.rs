@@ -1,6 +1,6 @@
 //! `payments serve`.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use clap::Args;
 use tokio::{
@@ -13,11 +13,12 @@ use crate::{
     external::{BreakerConfig, DependencyConfig},
     gate::GateConfig,
     ledger::Grouping,
-    node::{self, NodeConfig, Role},
+    node::{self, NodeConfig, PromotionConfig, Role},
+    region::{ControllerConfig, GlobalDatabase, KeeperConfig, RepairConfig},
     sweeper::SweeperConfig,
 };
 
-use super::{Done, dynamodb};
+use super::{Done, dynamodb, rds};
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -42,6 +43,24 @@ pub(super) struct Arguments {
     /// The ledger's database, as payments_worker
     #[arg(long, env = "PAYMENTS_WORKER_DATABASE_URL", hide_env_values = true)]
     worker_database_url: String,
+    /// This Region's reader endpoint, as payments_service; the ledger's database if missing
+    #[arg(long, env = "PAYMENTS_REPLICA_DATABASE_URL", hide_env_values = true)]
+    replica_database_url: Option<String>,
+    /// The gateways of the other Regions, as REGION=URL; a Region may come more than once
+    #[arg(long, env = "PAYMENTS_GATEWAYS", value_delimiter = ',', value_parser = in_region)]
+    gateways: Vec<(String, String)>,
+    /// Seconds for which a process may write on what it has read of the routing
+    #[arg(long, env = "PAYMENTS_WRITER_LEASE", default_value_t = KeeperConfig::default().lease.as_secs())]
+    writer_lease: u64,
+    /// Of a controller: this Region's cluster, as payments_controller
+    #[arg(long, env = "PAYMENTS_CONTROLLER_DATABASE_URL", hide_env_values = true)]
+    controller_database_url: Option<String>,
+    /// Of a controller: the Aurora Global Database's identifier
+    #[arg(long, env = "PAYMENTS_GLOBAL_CLUSTER")]
+    global_cluster: Option<String>,
+    /// Of a controller: the ARN of each Region's cluster, as REGION=ARN
+    #[arg(long, env = "PAYMENTS_CLUSTERS", value_delimiter = ',', value_parser = in_region)]
+    clusters: Vec<(String, String)>,
     /// Most connections of each of the two
     #[arg(long, env = "PAYMENTS_CONNECTIONS", default_value_t = 8)]
     connections: u32,
@@ -68,6 +87,43 @@ pub(super) struct Arguments {
     webhook_secret: String,
 }
 
+/// `REGION=WHAT`.
+fn in_region(text: &str) -> Result<(String, String), String> {
+    let pair = text
+        .split_once('=')
+        .filter(|(region, what)| !region.is_empty() && !what.is_empty());
+    let (region, what) =
+        pair.ok_or_else(|| format!("`{text}` is not REGION=VALUE, as in us-east-1=http://10.0.0.9:8080"))?;
+    Ok((region.to_owned(), what.to_owned()))
+}
+
+/// What a controller needs, if all of it is there.
+async fn promotion(
+    arguments: &Arguments,
+    gate: &GateConfig,
+) -> Result<Option<PromotionConfig>, Box<dyn std::error::Error + Send + Sync>> {
+    if !arguments.roles.contains(&Role::Controller) {
+        return Ok(None);
+    }
+    let (Some(database), Some(identifier)) = (&arguments.controller_database_url, &arguments.global_cluster)
+    else {
+        return Err(
+            "the role controller needs --controller-database-url, --global-cluster and --clusters".into(),
+        );
+    };
+    let clusters: BTreeMap<_, _> = arguments.clusters.iter().cloned().collect();
+    if !clusters.contains_key(&arguments.region) {
+        return Err(format!("--clusters does not name the cluster of {}", arguments.region).into());
+    }
+    Ok(Some(PromotionConfig {
+        database: GlobalDatabase::new(rds().await, identifier, clusters),
+        controller_database: database.parse()?,
+        controller: ControllerConfig::default(),
+        repair: RepairConfig::default(),
+        repair_gate: gate.clone(),
+    }))
+}
+
 pub(super) async fn run(arguments: Arguments) -> Done {
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
@@ -79,7 +135,29 @@ pub(super) async fn run(arguments: Arguments) -> Done {
         tracing::info!("draining");
     };
     let lease = Duration::from_secs(arguments.operation_lease);
+    let gate = GateConfig {
+        table: arguments.gate_table.clone(),
+        lease: Duration::from_secs(arguments.gate_lease),
+        ..GateConfig::default()
+    };
+    let promotion = promotion(&arguments, &gate).await?;
+    let mut gateways: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (region, url) in arguments.gateways {
+        gateways.entry(region).or_default().push(url);
+    }
+    let replica = arguments
+        .replica_database_url
+        .as_ref()
+        .unwrap_or(&arguments.database_url);
+    let writer_lease = Duration::from_secs(arguments.writer_lease.max(1));
     let config = NodeConfig {
+        replica_database: replica.parse()?,
+        keeper: KeeperConfig {
+            lease: writer_lease,
+            interval: writer_lease / 4,
+        },
+        gateways,
+        promotion,
         roles: arguments.roles.into_iter().collect(),
         region: arguments.region,
         database: arguments.database_url.parse()?,
@@ -89,11 +167,7 @@ pub(super) async fn run(arguments: Arguments) -> Done {
             commands_max: arguments.group_max,
             ..Grouping::default()
         },
-        gate: GateConfig {
-            table: arguments.gate_table.clone(),
-            lease: Duration::from_secs(arguments.gate_lease),
-            ..GateConfig::default()
-        },
+        gate,
         engine: EngineConfig {
             lease,
             limit: lease / 2,

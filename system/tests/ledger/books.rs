@@ -12,8 +12,8 @@ use std::time::Duration;
 use payments::{
     id::{AccountId, Fingerprint, IdempotencyKey, PaymentId, TenantId},
     ledger::{
-        Account, Answer, Command, Grouping, Ledger, LedgerError, Mutation, Operation, Outcome, Payment,
-        Reply, Request, audit, migrate,
+        Account, Answer, Authority, Command, Grant, Grouping, Ledger, LedgerError, Mutation, Operation,
+        Outcome, Payment, Reply, Request, audit, migrate,
     },
     money::{Amount, Currency},
 };
@@ -58,7 +58,7 @@ fn new_database() -> PgConnectOptions {
 pub(crate) struct Books {
     pub(crate) ledger: Ledger,
     pub(crate) tenant: TenantId,
-    pub(crate) epoch: watch::Sender<i64>,
+    pub(crate) grants: watch::Sender<Option<Grant>>,
     superuser: PgConnectOptions,
     next_key: AtomicU64,
 }
@@ -74,12 +74,12 @@ impl Books {
         migrate(&mut connection, "us-east-1").await.unwrap();
         let tenant = TenantId(Uuid::new_v4());
         add_tenant(&mut connection, tenant).await;
-        let (epoch, epochs) = watch::channel(1);
-        let ledger = Ledger::new(pool(&superuser), "us-east-1", epochs, grouping);
+        let (grants, granted) = watch::channel(Some(Grant::lasting(1)));
+        let ledger = Ledger::new(pool(&superuser), "us-east-1", Authority::new(granted), grouping);
         Self {
             ledger,
             tenant,
-            epoch,
+            grants,
             superuser,
             next_key: AtomicU64::new(1),
         }
@@ -90,9 +90,15 @@ impl Books {
         Ledger::new(
             pool(&self.superuser),
             "us-east-1",
-            self.epoch.subscribe(),
+            Authority::new(self.grants.subscribe()),
             Grouping::default(),
         )
+    }
+
+    /// Speaks from now on for this tenant.
+    pub(crate) async fn adopt(&mut self, tenant: TenantId) {
+        add_tenant(&mut self.superuser().await, tenant).await;
+        self.tenant = tenant;
     }
 
     /// The books of another tenant in the same database.
@@ -102,7 +108,7 @@ impl Books {
         Self {
             ledger: self.ledger.clone(),
             tenant,
-            epoch: self.epoch.clone(),
+            grants: self.grants.clone(),
             superuser: self.superuser.clone(),
             next_key: AtomicU64::new(1),
         }

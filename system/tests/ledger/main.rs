@@ -4,5 +4,6 @@ mod books;
 mod charges;
 mod groups;
 mod model;
+mod restore;
 mod settlements;
 mod walls;

@@ -1,6 +1,6 @@
 //! What the database itself refuses, whatever the program does.
 
-use payments::ledger::{Command, LedgerError};
+use payments::ledger::{Command, Grant, LedgerError};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::books::{Books, charge};
@@ -128,7 +128,7 @@ async fn a_process_of_an_old_epoch_writes_nothing() {
         ),
         "{stale:?}"
     );
-    books.epoch.send(2).unwrap();
+    books.grants.send(Some(Grant::lasting(2))).unwrap();
     books.fund(shop, 10, "EUR").await;
     let epochs: Vec<i64> = sqlx::query_scalar("select distinct epoch from transfer")
         .fetch_all(&mut books.superuser().await)

@@ -1,0 +1,91 @@
+//! Making the gate's table.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::{
+    error::{BuildError, SdkError},
+    types::{
+        AttributeDefinition, BillingMode, CreateReplicationGroupMemberAction, KeySchemaElement, KeyType,
+        MultiRegionConsistency, ReplicaStatus, ReplicationGroupUpdate, ScalarAttributeType, TableStatus,
+    },
+};
+
+use super::{Gate, GateUnavailable, unavailable};
+
+impl Gate {
+    /// Makes the table in this Region and two others, unless it is there.
+    ///
+    /// # Errors
+    /// When AWS refuses, for one because the three Regions cannot hold a table with multi-Region strong consistency.
+    pub async fn create_table(&self, replicas: &[String]) -> Result<(), GateUnavailable> {
+        let attribute = |name| {
+            AttributeDefinition::builder()
+                .attribute_name(name)
+                .attribute_type(ScalarAttributeType::S)
+                .build()
+        };
+        let key = |name, kind| {
+            KeySchemaElement::builder()
+                .attribute_name(name)
+                .key_type(kind)
+                .build()
+        };
+        let built = |error: BuildError| GateUnavailable(error.to_string());
+        let table = &self.config.table;
+        let create = self
+            .client
+            .create_table()
+            .table_name(table)
+            .attribute_definitions(attribute("pk").map_err(built)?)
+            .attribute_definitions(attribute("sk").map_err(built)?)
+            .key_schema(key("pk", KeyType::Hash).map_err(built)?)
+            .key_schema(key("sk", KeyType::Range).map_err(built)?)
+            .billing_mode(BillingMode::PayPerRequest)
+            .send()
+            .await;
+        match create {
+            Ok(_) => self.wait_until_active().await?,
+            Err(SdkError::ServiceError(error)) if error.err().is_resource_in_use_exception() => return Ok(()),
+            Err(error) => return Err(unavailable(&error)),
+        }
+        let mut update = self
+            .client
+            .update_table()
+            .table_name(table)
+            .multi_region_consistency(MultiRegionConsistency::Strong);
+        for region in replicas {
+            let create = CreateReplicationGroupMemberAction::builder()
+                .region_name(region)
+                .build()
+                .map_err(built)?;
+            update = update.replica_updates(ReplicationGroupUpdate::builder().create(create).build());
+        }
+        update.send().await.map_err(|error| unavailable(&error))?;
+        self.wait_until_active().await
+    }
+
+    async fn wait_until_active(&self) -> Result<(), GateUnavailable> {
+        for _ in 0..300 {
+            let described = self
+                .client
+                .describe_table()
+                .table_name(&self.config.table)
+                .send()
+                .await;
+            let table = described.map_err(|error| unavailable(&error))?.table;
+            let replicas = table.as_ref().map_or(&[][..], |table| table.replicas());
+            let active = table.as_ref().and_then(|table| table.table_status()) == Some(&TableStatus::Active);
+            if active
+                && replicas
+                    .iter()
+                    .all(|replica| replica.replica_status() == Some(&ReplicaStatus::Active))
+            {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        Err(GateUnavailable(
+            "the table is still not active after five minutes".to_owned(),
+        ))
+    }
+}

@@ -1,0 +1,342 @@
+//! Who writes the ledger: one item, changed by conditional writes.
+
+use std::{collections::HashMap, fmt, str::FromStr};
+
+use aws_sdk_dynamodb::{
+    Client,
+    error::{DisplayErrorContext, SdkError},
+    operation::put_item::PutItemError,
+    types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
+};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use uuid::Uuid;
+
+/// How far a change of writer has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// The writer writes.
+    Open,
+    /// The writer-to-be is being promoted. Nobody writes.
+    FailingOver,
+    /// The new writer restores what its ledger has lost. Nobody else writes.
+    Quarantined,
+}
+
+impl State {
+    const ALL: [Self; 3] = [Self::Open, Self::FailingOver, Self::Quarantined];
+
+    /// Its name in the item.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::FailingOver => "failing-over",
+            Self::Quarantined => "quarantined",
+        }
+    }
+}
+
+impl FromStr for State {
+    type Err = RoutingError;
+
+    fn from_str(name: &str) -> Result<Self, RoutingError> {
+        let found = Self::ALL.into_iter().find(|state| state.name() == name);
+        found.ok_or(RoutingError::Corrupt("state"))
+    }
+}
+
+/// Who writes a ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Routing {
+    /// Which ledger.
+    pub ledger: String,
+    /// Changes so far. Whoever changes it names the version that it has seen.
+    pub version: i64,
+    /// The Region that writes, or will.
+    pub writer: String,
+    /// The Region that wrote before.
+    pub before: Option<String>,
+    /// The writer epoch, new with every change of writer.
+    pub epoch: i64,
+    /// How far the change has come.
+    pub state: State,
+    /// Whether the writer before is there and hands over: nothing is lost then.
+    pub planned: bool,
+    /// Since when the new writer's ledger may lack what the one before had, by the clock of that one's controller. Known from
+    /// quarantine on.
+    pub lost_since: Option<OffsetDateTime>,
+    /// Which process decided.
+    pub decided_by: String,
+    /// When, by its clock.
+    pub decided_at: OffsetDateTime,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// What somebody makes of a routing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It was this one's change that came about.
+    Won(Routing),
+    /// Somebody else's did. Nothing was changed here.
+    Lost,
+}
+
+/// Who writes could not be read or changed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RoutingError {
+    /// DynamoDB does not answer. A change that was made all the same is seen by the next read.
+    #[error("the routing cannot be asked for: {0}")]
+    Unavailable(String),
+    /// A change is under way.
+    #[error("the ledger is not open, so nothing is changed: {0}")]
+    Busy(String),
+    /// There is no item.
+    #[error("no Region writes the ledger {0} yet: `payments migrate` says which one does first")]
+    Missing(String),
+    /// The item holds what this version does not know.
+    #[error("the routing's {0} is not one that this version knows")]
+    Corrupt(&'static str),
+}
+
+fn unavailable<E>(error: &SdkError<E>) -> RoutingError
+where
+    SdkError<E>: std::error::Error,
+{
+    RoutingError::Unavailable(DisplayErrorContext(error).to_string())
+}
+
+/// The table of the gate, where the item is. Clones share it.
+#[derive(Clone, Debug)]
+pub struct RoutingTable {
+    client: Client,
+    table: String,
+    ledger: String,
+}
+
+impl RoutingTable {
+    /// The usual name of a ledger.
+    pub const LEDGER: &str = "main";
+
+    /// The routing of a ledger in a table: string partition key `pk`, string sort key `sk`, strongly consistent across Regions.
+    pub fn new(client: Client, table: impl Into<String>, ledger: impl Into<String>) -> Self {
+        Self {
+            client,
+            table: table.into(),
+            ledger: ledger.into(),
+        }
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(super) fn table(&self) -> &str {
+        &self.table
+    }
+
+    pub(super) fn partition(&self) -> AttributeValue {
+        AttributeValue::S(format!("routing#{}", self.ledger))
+    }
+
+    /// Who writes, as of now or later.
+    ///
+    /// # Errors
+    /// See [`RoutingError`].
+    pub async fn read(&self) -> Result<Routing, RoutingError> {
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("pk", self.partition())
+            .key("sk", AttributeValue::S("routing".to_owned()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| unavailable(&error))?;
+        let item = get
+            .item
+            .ok_or_else(|| RoutingError::Missing(self.ledger.clone()))?;
+        self.parse(&item)
+    }
+
+    /// Says which Region writes first, unless one does.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn create(&self, writer: &str, epoch: i64, now: OffsetDateTime) -> Result<(), RoutingError> {
+        let first = Routing {
+            ledger: self.ledger.clone(),
+            version: 1,
+            writer: writer.to_owned(),
+            before: None,
+            epoch,
+            state: State::Open,
+            planned: true,
+            lost_since: None,
+            decided_by: "migrate".to_owned(),
+            decided_at: now,
+            reason: "the first writer".to_owned(),
+        };
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(self.item(&first, "")))
+            .condition_expression("attribute_not_exists(pk)")
+            .send()
+            .await;
+        match put {
+            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
+                Ok(())
+            }
+            other => other.map(|_| ()).map_err(|error| unavailable(&error)),
+        }
+    }
+
+    /// Puts `to` in the place of the version before it, if that is still the current one.
+    ///
+    /// # Errors
+    /// When DynamoDB does not say what became of it.
+    pub async fn change(&self, to: Routing) -> Result<Change, RoutingError> {
+        let nonce = Uuid::new_v4().simple().to_string();
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(self.item(&to, &nonce)))
+            .condition_expression("version = :seen")
+            .expression_attribute_values(":seen", AttributeValue::N((to.version - 1).to_string()))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match put {
+            Ok(_) => Ok(Change::Won(to)),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(failed)) => {
+                    // The SDK may have repeated a put whose answer was lost.
+                    let own = failed.item().and_then(|item| item.get("nonce"));
+                    Ok(if own == Some(&AttributeValue::S(nonce)) {
+                        Change::Won(to)
+                    } else {
+                        Change::Lost
+                    })
+                }
+                _ => Err(unavailable(&error)),
+            },
+        }
+    }
+
+    fn item(&self, routing: &Routing, nonce: &str) -> HashMap<String, AttributeValue> {
+        let text = |value: &str| AttributeValue::S(value.to_owned());
+        let number = |value: i64| AttributeValue::N(value.to_string());
+        let time = |at: OffsetDateTime| AttributeValue::S(at.format(&Rfc3339).unwrap_or_default());
+        let mut item = HashMap::from([
+            ("pk".to_owned(), self.partition()),
+            ("sk".to_owned(), text("routing")),
+            ("version".to_owned(), number(routing.version)),
+            ("writer".to_owned(), text(&routing.writer)),
+            ("epoch".to_owned(), number(routing.epoch)),
+            ("state".to_owned(), text(routing.state.name())),
+            ("planned".to_owned(), AttributeValue::Bool(routing.planned)),
+            ("decided_by".to_owned(), text(&routing.decided_by)),
+            ("decided_at".to_owned(), time(routing.decided_at)),
+            ("reason".to_owned(), text(&routing.reason)),
+            ("nonce".to_owned(), text(nonce)),
+        ]);
+        item.extend(
+            routing
+                .before
+                .iter()
+                .map(|region| ("before".to_owned(), text(region))),
+        );
+        item.extend(
+            routing
+                .lost_since
+                .map(|since| ("lost_since".to_owned(), time(since))),
+        );
+        item
+    }
+
+    fn parse(&self, item: &HashMap<String, AttributeValue>) -> Result<Routing, RoutingError> {
+        let text = |name| {
+            let value = item.get(name).and_then(|value| value.as_s().ok());
+            value.ok_or(RoutingError::Corrupt(name))
+        };
+        let number = |name| {
+            let value = item.get(name).and_then(|value| value.as_n().ok()?.parse().ok());
+            value.ok_or(RoutingError::Corrupt(name))
+        };
+        let time =
+            |name| OffsetDateTime::parse(text(name)?, &Rfc3339).map_err(|_| RoutingError::Corrupt(name));
+        let lost_since = item.contains_key("lost_since").then(|| time("lost_since"));
+        let planned = item.get("planned").and_then(|value| value.as_bool().ok());
+        Ok(Routing {
+            ledger: self.ledger.clone(),
+            version: number("version")?,
+            writer: text("writer")?.clone(),
+            before: text("before").ok().cloned(),
+            epoch: number("epoch")?,
+            state: text("state")?.parse()?,
+            planned: *planned.ok_or(RoutingError::Corrupt("planned"))?,
+            lost_since: lost_since.transpose()?,
+            decided_by: text("decided_by")?.clone(),
+            decided_at: time("decided_at")?,
+            reason: text("reason")?.clone(),
+        })
+    }
+}
+
+impl fmt::Display for Routing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "ledger {} is {} in {}, epoch {}, version {}, decided by {} at {}: {}",
+            self.ledger,
+            self.state.name(),
+            self.writer,
+            self.epoch,
+            self.version,
+            self.decided_by,
+            self.decided_at,
+            self.reason
+        )
+    }
+}
+
+/// Asks that a Region write the ledger, without loss. The decision, which its controllers carry out; none if it writes
+/// already.
+///
+/// # Errors
+/// When the ledger is not open, or the routing changes meanwhile: nothing was changed then.
+pub async fn hand_over(
+    table: &RoutingTable,
+    to: &str,
+    by: &str,
+    now: OffsetDateTime,
+) -> Result<Option<Routing>, RoutingError> {
+    let routing = table.read().await?;
+    if routing.state != State::Open {
+        return Err(RoutingError::Busy(routing.to_string()));
+    }
+    if routing.writer == to {
+        return Ok(None);
+    }
+    let decision = Routing {
+        version: routing.version + 1,
+        writer: to.to_owned(),
+        before: Some(routing.writer.clone()),
+        epoch: routing.epoch + 1,
+        state: State::FailingOver,
+        planned: true,
+        lost_since: None,
+        decided_by: by.to_owned(),
+        decided_at: now,
+        reason: format!("{} hands over", routing.writer),
+        ..routing
+    };
+    match table.change(decision).await? {
+        Change::Won(decided) => Ok(Some(decided)),
+        Change::Lost => Err(RoutingError::Busy("it changed meanwhile".to_owned())),
+    }
+}
