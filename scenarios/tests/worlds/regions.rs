@@ -40,10 +40,6 @@ pub(crate) const TESTS: &[Test] = &[
         a_writer_that_cannot_read_the_routing_stops,
     ),
     (
-        "a_writer_that_does_not_stop_by_itself_is_caught",
-        a_writer_that_does_not_stop_by_itself_is_caught,
-    ),
-    (
         "a_region_is_evacuated_and_returns",
         a_region_is_evacuated_and_returns,
     ),
@@ -203,15 +199,6 @@ fn deaf(seed: u64) -> Script {
 fn a_writer_that_cannot_read_the_routing_stops() {
     let verdicts = hold(seeds(8), deaf);
     assert!(reached(&verdicts, "region-given-up") > 0);
-}
-
-/// The control: the first writer's processes go on for an hour on what they once read.
-fn a_writer_that_does_not_stop_by_itself_is_caught() {
-    caught(6, "answers", deaf, |config| {
-        if config.region == REGIONS[0] {
-            config.keeper.lease = Duration::from_secs(3_600);
-        }
-    });
 }
 
 fn evacuated(seed: u64) -> Script {
