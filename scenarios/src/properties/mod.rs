@@ -4,6 +4,7 @@
 mod answers;
 mod books;
 mod captures;
+mod events;
 mod quiescence;
 
 use serde::{Deserialize, Serialize};
@@ -21,10 +22,11 @@ pub struct Property {
 }
 
 /// All properties.
-pub const PROPERTIES: [Property; 4] = [
+pub const PROPERTIES: [Property; 5] = [
     captures::PROPERTY,
     books::PROPERTY,
     answers::PROPERTY,
+    events::PROPERTY,
     quiescence::PROPERTY,
 ];
 

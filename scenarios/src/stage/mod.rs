@@ -4,13 +4,16 @@
 //! |---|---|
 //! | `aurora-REGION` | the simulated Aurora Global Database, one cluster a Region |
 //! | `dynamodb-REGION` | the simulated DynamoDB, the gate's table strongly consistent across three Regions |
+//! | `eventbridge-REGION`, `sqs-REGION` | the simulated EventBridge and SQS, one bus and its queues in the Region that writes |
 //! | `psp`, `kyc` | the stand-ins for the providers |
 //! | `gateway-N` | processes of the system, as `payments serve` runs them |
+//! | `worker-N` | processes of the system that publish events and take them in |
 //! | `operator` | migrates, adds a tenant, opens accounts; in the end waits until all is quiet and reads the books |
 //! | `client-N` | clients that insist: the same request under the same key until there is an answer |
 
 mod aws;
 mod clients;
+mod messaging;
 mod network;
 mod operator;
 mod system;
@@ -99,11 +102,13 @@ pub fn perform(script: &Script, trace: Sink) -> Result<Performance, sumzero_sim:
     let mut world = network::links(World::new(script.seed).trace(trace));
     world = aws::dynamodb(world, script.seed);
     world = aws::aurora(world, script.seed);
+    world = messaging::services(world, script.seed);
     world = world.host(system::provider("psp", network::PSP, &psp));
     world = world.host(system::provider("kyc", network::KYC, &kyc));
     for number in 0..script.gateways {
         world = world.host(system::gateway(number));
     }
+    world = messaging::workers(world);
     world = world.client(operator::host(script, &notes, &psp, &kyc));
     for number in 0..script.clients {
         world = world.client(clients::host(number, script, &notes));

@@ -7,6 +7,7 @@ use payments::{
     external::{BreakerConfig, DependencyConfig},
     gate::GateConfig,
     ledger::Grouping,
+    messages::{ConsumerConfig, RelayConfig},
     node::{self, NodeConfig, Role},
     sweeper::SweeperConfig,
 };
@@ -30,13 +31,14 @@ pub(super) fn provider(name: &str, ip: Ipv4Addr, provider: &Provider) -> Host {
     host.restarts_after(Duration::from_secs(1))
 }
 
-fn config() -> NodeConfig {
+pub(super) fn config() -> NodeConfig {
     let lease = Duration::from_secs(20);
     NodeConfig {
         roles: [Role::Gateway, Role::Sweeper].into(),
         region: REGIONS[0].to_owned(),
         database: aws::ledger("payments_service"),
         worker_database: aws::ledger("payments_worker"),
+        consumer_database: aws::ledger("payments_consumer"),
         connections: 4,
         grouping: Grouping::default(),
         gate: GateConfig::default(),
@@ -49,6 +51,8 @@ fn config() -> NodeConfig {
             lease,
             ..SweeperConfig::default()
         },
+        relay: RelayConfig::default(),
+        consumer: ConsumerConfig::default(),
         psp: DependencyConfig::new("psp", format!("http://{}", at(network::PSP, HTTP))),
         kyc: DependencyConfig::new("kyc", format!("http://{}", at(network::KYC, HTTP))),
         breaker: BreakerConfig::default(),
@@ -64,7 +68,7 @@ pub(super) fn gateway(number: u8) -> Host {
     let host = host.run(|| async {
         let listener = TcpListener::bind(("0.0.0.0", HTTP)).await?;
         let never = std::future::pending();
-        node::run(config(), aws::dynamodb_client(), listener, never).await
+        node::run(config(), aws::clients(), listener, never).await
     });
     host.restarts_after(Duration::from_secs(2))
 }
