@@ -1,6 +1,9 @@
 //! What was committed to be told, and who was told: the outbox, the inboxes and what the subscribers made of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use payments::messages::Subscriber;
 use serde::{Deserialize, Serialize};
@@ -82,20 +85,37 @@ impl Deliveries {
         Ok(deliveries)
     }
 
-    /// Everything that has not reached whom it should, a sentence each.
-    pub fn missing(&self) -> Vec<String> {
-        let mut missing: Vec<_> = self
-            .unpublished
-            .iter()
-            .map(|((payment, seq), state)| format!("event {seq} of payment {payment} is {state}"))
-            .collect();
+    /// Everything that has not reached whom it should.
+    pub fn missing(&self) -> Vec<Missing> {
+        let unpublished = self.unpublished.iter().map(|(event, state)| Missing {
+            event: event.clone(),
+            why: format!("is {state}"),
+        });
+        let mut missing: Vec<_> = unpublished.collect();
         for (subscriber, taken_in) in &self.taken_in {
             let taken_in: BTreeSet<_> = taken_in.iter().collect();
             let lost = self.published.iter().filter(|event| !taken_in.contains(event));
-            missing.extend(lost.map(|(payment, seq)| {
-                format!("event {seq} of payment {payment} is published and has not reached {subscriber}")
+            missing.extend(lost.map(|event| Missing {
+                event: event.clone(),
+                why: format!("is published and has not reached {subscriber}"),
             }));
         }
         missing
+    }
+}
+
+/// An event that has not reached whom it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// Which.
+    pub event: EventId,
+    /// How far it came.
+    pub why: String,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (payment, seq) = &self.event;
+        write!(f, "event {seq} of payment {payment} {}", self.why)
     }
 }

@@ -1,6 +1,6 @@
 //! What happened, as those saw it who can be believed: the clients, the provider, the ledger's own rows.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row};
@@ -24,6 +24,44 @@ pub struct Told {
     pub took: Duration,
     /// How often it asked.
     pub attempts: u32,
+    /// When the answer came, in nanoseconds of true time since the world began.
+    pub at_nanos: u64,
+}
+
+/// One time that a client asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The Idempotency-Key.
+    pub key: String,
+    /// Who asked.
+    pub client: String,
+    /// Which gateway.
+    pub gateway: String,
+    /// When, in nanoseconds of true time since the world began.
+    pub at_nanos: u64,
+    /// How long it waited.
+    pub took: Duration,
+    /// The status of the answer; none if there was no answer.
+    pub status: Option<u16>,
+}
+
+/// What the system said of itself: an event of its telemetry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Telemetry {
+    /// When, in nanoseconds of true time since the world began.
+    pub at_nanos: u64,
+    /// Which host.
+    pub host: String,
+    /// What that host's clock showed, in nanoseconds since 1970.
+    pub clock_nanos: i64,
+    /// `INFO`, `WARN` or `ERROR`.
+    pub level: String,
+    /// Which part of the system.
+    pub target: String,
+    /// What it said.
+    pub message: String,
+    /// Of what.
+    pub fields: BTreeMap<String, serde_json::Value>,
 }
 
 impl Told {
@@ -106,10 +144,16 @@ pub struct History {
     pub told_again: Vec<Told>,
     /// Requests that never got an answer.
     pub unanswered: Vec<String>,
+    /// Every time that a client asked while there were faults, in the order in which it was over.
+    pub attempts: Vec<Attempt>,
     /// What the payment service provider did.
     pub effects: Vec<Effect>,
     /// The ledger in the end, if it could be read.
     pub books: Option<Books>,
+    /// What the system said of itself.
+    pub telemetry: Vec<Telemetry>,
+    /// When clients made no new requests any more and every fault that has an end was over, in nanoseconds.
+    pub quiet_from_nanos: u64,
 }
 
 impl History {

@@ -1,8 +1,11 @@
-//! The payment system on trial: the stage that boots it in a simulated world, those it deals with, what its clients do, and
-//! what must be true of it whatever happens.
+//! The payment system on trial: scenarios with their ranges of failures, the scripts drawn from them, the stage that boots the
+//! system in a simulated world, those it deals with, what its clients do, and what must be true of it whatever happens.
 
 pub mod deliveries;
 pub mod externals;
 pub mod history;
 pub mod properties;
+pub mod scenario;
+pub mod script;
 pub mod stage;
+pub mod verdict;

@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::History;
+use crate::{history::History, script::Limits};
 
-use super::Property;
+use super::{Finding, Property};
 
 pub(super) const PROPERTY: Property = Property {
     name: "answers",
@@ -15,7 +15,7 @@ pub(super) const PROPERTY: Property = Property {
     check,
 };
 
-fn check(history: &History) -> Vec<String> {
+fn check(history: &History, _: &Limits) -> Vec<Finding> {
     let mut found = Vec::new();
     let again: BTreeMap<_, _> = history.told_again.iter().map(|told| (&told.key, told)).collect();
     let known: BTreeSet<_> = history
@@ -27,19 +27,25 @@ fn check(history: &History) -> Vec<String> {
         if let Some(later) = again.get(&told.key)
             && (later.status, &later.body) != (told.status, &told.body)
         {
-            found.push(format!(
+            let evidence = format!(
                 "{} was told {} {}, and later {} {}",
                 told.key, told.status, told.body, later.status, later.body
-            ));
+            );
+            found.push(Finding::new("another-answer", evidence, [&told.key]));
         }
         let body: serde_json::Value = serde_json::from_str(&told.body).unwrap_or_default();
         let payment = body["payment_id"]
             .as_str()
             .or(body["payment"]["payment_id"].as_str());
         if let Some(payment) = payment.filter(|payment| !known.contains(payment)) {
-            found.push(format!(
+            let evidence = format!(
                 "{} was told of payment {payment}, which the ledger does not have",
                 told.key
+            );
+            found.push(Finding::new(
+                "confirmed-and-lost",
+                evidence,
+                [&*told.key, payment],
             ));
         }
     }
@@ -60,6 +66,7 @@ mod tests {
             body: body.to_owned(),
             took: std::time::Duration::ZERO,
             attempts: 1,
+            at_nanos: 0,
         }
     }
 
@@ -83,16 +90,16 @@ mod tests {
             }),
             ..History::default()
         };
-        assert_eq!(check(&good), Vec::<String>::new());
+        assert_eq!(check(&good, &Limits::default()), []);
         let other = History {
             told_again: vec![told(r#"{"payment_id": "p"}"#)],
             ..good.clone()
         };
-        assert_eq!(check(&other).len(), 1);
+        assert_eq!(check(&other, &Limits::default()).len(), 1);
         let lost = History {
             books: Some(Books::default()),
             ..good
         };
-        assert_eq!(check(&lost).len(), 1);
+        assert_eq!(check(&lost, &Limits::default()).len(), 1);
     }
 }

@@ -3,9 +3,9 @@
 //!
 //! Reads what the ledger's audit found, which trusts the legs alone. Fails with the audit's own sentences.
 
-use crate::history::History;
+use crate::{history::History, script::Limits};
 
-use super::Property;
+use super::{Finding, Property};
 
 pub(super) const PROPERTY: Property = Property {
     name: "books",
@@ -13,11 +13,10 @@ pub(super) const PROPERTY: Property = Property {
     check,
 };
 
-fn check(history: &History) -> Vec<String> {
-    history
-        .books
-        .iter()
-        .flat_map(|books| books.faults.clone())
+fn check(history: &History, _: &Limits) -> Vec<Finding> {
+    let faults = history.books.iter().flat_map(|books| &books.faults);
+    faults
+        .map(|fault| Finding::new("audit", fault.clone(), [] as [&str; 0]))
         .collect()
 }
 
@@ -29,12 +28,12 @@ mod tests {
     #[test]
     fn what_the_audit_finds_is_found() {
         let mut history = History::default();
-        assert!(check(&history).is_empty());
+        assert!(check(&history, &Limits::default()).is_empty());
         let faults = vec!["the books in EUR sum to 5".to_owned()];
         history.books = Some(Books {
             faults,
             ..Books::default()
         });
-        assert_eq!(check(&history).len(), 1);
+        assert_eq!(check(&history, &Limits::default()).len(), 1);
     }
 }

@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{externals::Kind, history::History};
+use crate::{externals::Kind, history::History, script::Limits};
 
-use super::Property;
+use super::{Finding, Property};
 
 pub(super) const PROPERTY: Property = Property {
     name: "captures",
@@ -15,13 +15,18 @@ pub(super) const PROPERTY: Property = Property {
     check,
 };
 
-fn check(history: &History) -> Vec<String> {
+fn check(history: &History, _: &Limits) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();
     let mut did: BTreeMap<(&str, Kind), i64> = BTreeMap::new();
     for effect in &history.effects {
         if !seen.insert(&effect.key) {
-            found.push(format!("the provider did {} twice", effect.key));
+            let evidence = format!("the provider did {} twice", effect.key);
+            found.push(Finding::new(
+                "done-twice",
+                evidence,
+                [&effect.payment, &effect.key],
+            ));
         }
         *did.entry((&effect.payment, effect.kind)).or_default() += effect.amount;
     }
@@ -31,23 +36,30 @@ fn check(history: &History) -> Vec<String> {
     for payment in history.payments().iter().filter(decided) {
         let id = payment.id.as_str();
         let settled = payment.kind == "settlement" && payment.state == "settled";
-        for (what, ledger, provider) in [
+        for (place, what, ledger, provider) in [
             (
+                "captured-differs",
                 "captured",
                 payment.captured,
                 done(id, Kind::Sale) + done(id, Kind::Capture),
             ),
-            ("refunded", payment.refunded, done(id, Kind::Refund)),
             (
+                "refunded-differs",
+                "refunded",
+                payment.refunded,
+                done(id, Kind::Refund),
+            ),
+            (
+                "paid-out-differs",
                 "paid out",
                 if settled { payment.net } else { 0 },
                 done(id, Kind::Payout),
             ),
         ] {
             if ledger != provider {
-                found.push(format!(
-                    "payment {id}: the ledger has {ledger} {what}, the provider {provider}"
-                ));
+                let evidence =
+                    format!("payment {id}: the ledger has {ledger} {what}, the provider {provider}");
+                found.push(Finding::new(place, evidence, [id]));
             }
         }
     }
@@ -61,11 +73,10 @@ fn check(history: &History) -> Vec<String> {
         .map(|(payment, _)| *payment)
         .filter(|payment| !known.contains(payment))
         .collect();
-    found.extend(
-        strangers
-            .into_iter()
-            .map(|id| format!("the provider knows payment {id}, the ledger does not")),
-    );
+    found.extend(strangers.into_iter().map(|id| {
+        let evidence = format!("the provider knows payment {id}, the ledger does not");
+        Finding::new("unknown-to-the-ledger", evidence, [id])
+    }));
     found
 }
 
@@ -106,15 +117,15 @@ mod tests {
 
     #[test]
     fn one_too_many_one_too_few_and_one_unheard_of_are_found() {
-        assert_eq!(check(&history()), Vec::<String>::new());
+        assert_eq!(check(&history(), &Limits::default()), []);
         let mut twice = history();
         twice.effects.push(twice.effects[0].clone());
-        assert_eq!(check(&twice).len(), 2);
+        assert_eq!(check(&twice, &Limits::default()).len(), 2);
         let mut lost = history();
         lost.effects.clear();
-        assert_eq!(check(&lost).len(), 1);
+        assert_eq!(check(&lost, &Limits::default()).len(), 1);
         let mut unheard_of = history();
         unheard_of.books = Some(Books::default());
-        assert_eq!(check(&unheard_of).len(), 1);
+        assert_eq!(check(&unheard_of, &Limits::default()).len(), 1);
     }
 }

@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     deliveries::{EventId, Volume},
     history::{Books, History},
+    script::Limits,
 };
 
-use super::Property;
+use super::{Finding, Property};
 
 pub(super) const PROPERTY: Property = Property {
     name: "events",
@@ -19,19 +20,25 @@ pub(super) const PROPERTY: Property = Property {
     check,
 };
 
-fn check(history: &History) -> Vec<String> {
+fn check(history: &History, _: &Limits) -> Vec<Finding> {
     let Some(books) = &history.books else {
         return Vec::new();
     };
     let deliveries = &books.deliveries;
-    let mut found = deliveries.missing();
+    let missing = deliveries.missing();
+    let mut found: Vec<Finding> = missing
+        .iter()
+        .map(|missing| Finding::new("never-delivered", missing.to_string(), [&missing.event.0]))
+        .collect();
     let unpublished = deliveries.unpublished.iter().map(|(event, _)| event);
     let committed: BTreeSet<&EventId> = deliveries.published.iter().chain(unpublished).collect();
     for (subscriber, taken_in) in &deliveries.taken_in {
         found.extend(out_of_order(subscriber, taken_in));
         let strange = taken_in.iter().filter(|event| !committed.contains(event));
         found.extend(strange.map(|(payment, seq)| {
-            format!("{subscriber} was told of event {seq} of payment {payment}, which nobody committed")
+            let evidence =
+                format!("{subscriber} was told of event {seq} of payment {payment}, which nobody committed");
+            Finding::new("never-committed", evidence, [payment])
         }));
     }
     for (what, effects) in [
@@ -40,24 +47,27 @@ fn check(history: &History) -> Vec<String> {
     ] {
         let mut seen = BTreeSet::new();
         let twice = effects.iter().filter(|event| !seen.insert(*event));
-        found.extend(
-            twice.map(|(payment, seq)| format!("a second {what} for event {seq} of payment {payment}")),
-        );
+        found.extend(twice.map(|(payment, seq)| {
+            let evidence = format!("a second {what} for event {seq} of payment {payment}");
+            Finding::new("effect-twice", evidence, [payment])
+        }));
     }
     let notified = deliveries.taken_in.get("notification").map_or(0, Vec::len);
     if deliveries.notifications.len() != notified {
-        found.push(format!(
+        let evidence = format!(
             "{} notifications for {notified} events",
             deliveries.notifications.len()
-        ));
+        );
+        found.push(Finding::new("effect-missing", evidence, [] as [&str; 0]));
     }
     let expected = moved(books);
     // What is still on its way was named above.
-    if deliveries.missing().is_empty() && deliveries.volume != expected {
-        found.push(format!(
+    if missing.is_empty() && deliveries.volume != expected {
+        let evidence = format!(
             "the read model has {:?}, the ledger {expected:?}",
             deliveries.volume
-        ));
+        );
+        found.push(Finding::new("read-model-differs", evidence, [] as [&str; 0]));
     }
     found
 }
@@ -75,15 +85,14 @@ fn moved(books: &Books) -> Volume {
     })
 }
 
-fn out_of_order(subscriber: &str, taken_in: &[EventId]) -> Vec<String> {
+fn out_of_order(subscriber: &str, taken_in: &[EventId]) -> Vec<Finding> {
     let mut last: BTreeMap<&str, i32> = BTreeMap::new();
     let mut found = Vec::new();
     for (payment, seq) in taken_in {
         let before = last.insert(payment, *seq).unwrap_or(0);
         if *seq != before + 1 {
-            found.push(format!(
-                "{subscriber} took event {seq} of payment {payment} in after {before}"
-            ));
+            let evidence = format!("{subscriber} took event {seq} of payment {payment} in after {before}");
+            found.push(Finding::new("out-of-order", evidence, [payment]));
         }
     }
     found
@@ -110,6 +119,7 @@ mod tests {
         }
     }
 
+    /// The evidence found after a change of a history that is good.
     fn found(change: impl FnOnce(&mut Deliveries)) -> Vec<String> {
         let mut deliveries = told();
         change(&mut deliveries);
@@ -126,10 +136,12 @@ mod tests {
             deliveries,
             ..Books::default()
         };
-        check(&History {
+        let history = History {
             books: Some(books),
             ..History::default()
-        })
+        };
+        let found = check(&history, &Limits::default()).into_iter();
+        found.map(|finding| finding.evidence).collect()
     }
 
     #[test]

@@ -1,15 +1,19 @@
-//! What must be true whatever happens, one file a property. Each reads a [`History`] and nothing else, so that a recorded one
-//! can be judged again.
+//! What must be true of every run, one file a property. Each reads a [`History`] and what was promised, and nothing else, so
+//! that a recorded run can be judged again.
 
+mod amplification;
 mod answers;
 mod books;
 mod captures;
+mod conflicts;
 mod events;
+mod latency;
+mod outage;
 mod quiescence;
 
 use serde::{Deserialize, Serialize};
 
-use crate::history::History;
+use crate::{history::History, script::Limits};
 
 /// A property and what it means.
 #[derive(Clone, Copy, Debug)]
@@ -18,34 +22,76 @@ pub struct Property {
     pub name: &'static str,
     /// What it means, in a sentence.
     pub meaning: &'static str,
-    check: fn(&History) -> Vec<String>,
+    check: fn(&History, &Limits) -> Vec<Finding>,
 }
 
 /// All properties.
-pub const PROPERTIES: [Property; 5] = [
+pub const PROPERTIES: [Property; 9] = [
     captures::PROPERTY,
     books::PROPERTY,
     answers::PROPERTY,
     events::PROPERTY,
     quiescence::PROPERTY,
+    outage::PROPERTY,
+    latency::PROPERTY,
+    conflicts::PROPERTY,
+    amplification::PROPERTY,
 ];
+
+/// Something that should not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Finding {
+    /// Which way of failing it is: the same words for every run that fails so.
+    place: &'static str,
+    /// What shows it.
+    evidence: String,
+    /// Payments, keys and hosts that it is about.
+    subjects: Vec<String>,
+}
+
+impl Finding {
+    fn new(
+        place: &'static str,
+        evidence: String,
+        subjects: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            place,
+            evidence,
+            subjects: subjects.into_iter().map(Into::into).collect(),
+        }
+    }
+}
 
 /// A property that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violation {
     /// Which.
     pub property: String,
+    /// Which way of failing it is: the same words for every run that fails so.
+    pub place: String,
     /// What shows it.
     pub evidence: String,
+    /// Payments, keys and hosts that it is about.
+    pub subjects: Vec<String>,
 }
 
-/// Judges a history: everything in it that should not be.
-pub fn judge(history: &History) -> Vec<Violation> {
+impl Violation {
+    /// The kind of failure: the same for every run that fails in the same way.
+    pub fn fingerprint(&self) -> String {
+        format!("{}/{}", self.property, self.place)
+    }
+}
+
+/// Judges a history by what was promised: everything in it that should not be.
+pub fn judge(history: &History, limits: &Limits) -> Vec<Violation> {
     let found = PROPERTIES.iter().flat_map(|property| {
-        let evidence = (property.check)(history).into_iter();
-        evidence.map(|evidence| Violation {
+        let findings = (property.check)(history, limits).into_iter();
+        findings.map(|finding| Violation {
             property: property.name.to_owned(),
-            evidence,
+            place: finding.place.to_owned(),
+            evidence: finding.evidence,
+            subjects: finding.subjects,
         })
     });
     found.collect()

@@ -2,9 +2,9 @@
 //!
 //! Reads which requests have no answer and which operations are still pending. Fails naming them.
 
-use crate::history::History;
+use crate::{history::History, script::Limits};
 
-use super::Property;
+use super::{Finding, Property};
 
 pub(super) const PROPERTY: Property = Property {
     name: "quiescence",
@@ -12,18 +12,22 @@ pub(super) const PROPERTY: Property = Property {
     check,
 };
 
-fn check(history: &History) -> Vec<String> {
-    let unanswered = history
-        .unanswered
-        .iter()
-        .map(|key| format!("{key} was never answered"));
-    let unread = history
-        .books
-        .is_none()
-        .then(|| "the ledger could not be read".to_owned());
+fn check(history: &History, _: &Limits) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if history.books.is_none() {
+        let evidence = "the ledger could not be read".to_owned();
+        found.push(Finding::new("ledger-unreadable", evidence, [] as [&str; 0]));
+    }
+    found.extend(history.unanswered.iter().map(|key| {
+        let evidence = format!("{key} was never answered");
+        Finding::new("never-answered", evidence, [key])
+    }));
     let pending = history.books.iter().flat_map(|books| &books.pending);
-    let pending = pending.map(|key| format!("{key} is still pending"));
-    unread.into_iter().chain(unanswered).chain(pending).collect()
+    found.extend(pending.map(|key| {
+        let evidence = format!("{key} is still pending");
+        Finding::new("still-pending", evidence, [key])
+    }));
+    found
 }
 
 #[cfg(test)]
@@ -37,8 +41,12 @@ mod tests {
             books: Some(Books::default()),
             ..History::default()
         };
-        assert!(check(&quiet).is_empty());
-        assert_eq!(check(&History::default()), ["the ledger could not be read"]);
+        let evidence = |history: &History| {
+            let found = check(history, &Limits::default()).into_iter();
+            found.map(|finding| finding.evidence).collect::<Vec<_>>()
+        };
+        assert!(evidence(&quiet).is_empty());
+        assert_eq!(evidence(&History::default()), ["the ledger could not be read"]);
         let pending = vec!["p-sale-1".to_owned()];
         let hanging = History {
             unanswered: vec!["k".to_owned()],
@@ -49,7 +57,7 @@ mod tests {
             ..History::default()
         };
         assert_eq!(
-            check(&hanging),
+            evidence(&hanging),
             ["k was never answered", "p-sale-1 is still pending"]
         );
     }

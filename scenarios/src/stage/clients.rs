@@ -2,44 +2,80 @@
 
 use std::{error::Error, time::Duration};
 
-use serde_json::{Value, json};
-use sumzero_sim::Host;
+use serde_json::Value;
+use sumzero_sim::{Host, here};
 use tokio::time::{Instant, sleep};
 
-use crate::history::Told;
-
-use super::{
-    Notes, Opened, Script,
-    network::{self, HTTP, REGIONS, at},
+use crate::{
+    history::{Attempt, Told},
+    script::{Retry, Script},
 };
 
-/// How long a client waits for one answer.
-const PATIENCE: Duration = Duration::from_secs(15);
+use super::{
+    Notes, Opened,
+    network::{self, HTTP, REGIONS, at},
+    trade::{Asked, Trader},
+};
 
 /// After that a client gives up: nobody has answered for long after the last fault.
 const INSISTS_FOR: Duration = Duration::from_secs(900);
 
 /// A client of all gateways.
+#[derive(Clone)]
 pub(super) struct Client {
     http: reqwest::Client,
+    name: String,
     gateways: u8,
+    retry: Retry,
     api_key: String,
+    notes: Notes,
+}
+
+/// What came of asking once.
+struct Heard {
+    status: u16,
+    retry_after: Option<u64>,
+    body: String,
 }
 
 impl Client {
-    pub(super) fn new(gateways: u8, api_key: &str) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
-        let api_key = api_key.to_owned();
+    pub(super) fn new(
+        name: &str,
+        script: &Script,
+        api_key: &str,
+        notes: &Notes,
+    ) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(script.workload.patience)
+            .build()?;
         Ok(Self {
             http,
-            gateways,
-            api_key,
+            name: name.to_owned(),
+            gateways: script.gateways,
+            retry: script.workload.retry,
+            api_key: api_key.to_owned(),
+            notes: notes.clone(),
         })
     }
 
-    /// One attempt, at any gateway: status and body, if an answer came.
-    async fn ask(&self, key: &str, path: &str, body: &Value) -> Option<(u16, Option<u64>, String)> {
-        let gateway = network::gateway(fastrand::u8(0..self.gateways));
+    /// One attempt, at any gateway: the answer, if one came.
+    async fn ask(&self, key: &str, path: &str, body: &Value) -> Option<Heard> {
+        let gateway = network::any_gateway(self.gateways);
+        let (at_nanos, started) = (now_nanos(), Instant::now());
+        let heard = self.hear(gateway.ip, key, path, body).await;
+        self.notes.lock().history.attempts.push(Attempt {
+            key: key.to_owned(),
+            client: self.name.clone(),
+            gateway: gateway.name,
+            at_nanos,
+            took: started.elapsed(),
+            status: heard.as_ref().map(|heard| heard.status),
+        });
+        heard
+    }
+
+    async fn hear(&self, gateway: std::net::Ipv4Addr, key: &str, path: &str, body: &Value) -> Option<Heard> {
         let request = self
             .http
             .post(format!("http://{}{path}", at(gateway, HTTP)))
@@ -49,53 +85,58 @@ impl Client {
         let response = request.send().await.ok()?;
         let retry_after = response.headers().get("retry-after");
         let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
-        Some((
-            response.status().as_u16(),
+        Some(Heard {
+            status: response.status().as_u16(),
             retry_after,
-            response.text().await.ok()?,
-        ))
+            body: response.text().await.ok()?,
+        })
+    }
+
+    /// Asks until there is an answer that is one: not "in flight", not "down", not "too many".
+    pub(super) async fn insist(&self, asked: &Asked, limit: Duration) -> Option<Told> {
+        let started = Instant::now();
+        let mut attempts = 0;
+        while started.elapsed() < limit {
+            attempts += 1;
+            let retry_after = match self.ask(&asked.key, &asked.path, &asked.body).await {
+                Some(heard) if heard.status < 500 && heard.retry_after.is_none() => {
+                    return Some(Told {
+                        key: asked.key.clone(),
+                        path: asked.path.clone(),
+                        asked: asked.body.clone(),
+                        status: heard.status,
+                        body: heard.body,
+                        took: started.elapsed(),
+                        attempts,
+                        at_nanos: now_nanos(),
+                    });
+                }
+                Some(heard) => heard.retry_after,
+                None => None,
+            };
+            let pause = match self.retry {
+                // As it was told, but not all clients at once.
+                Retry::Told => {
+                    Duration::from_secs(retry_after.unwrap_or(1).min(10)).mul_f64(0.5 + fastrand::f64())
+                }
+                // Not within the same instant: even this client's packets need time.
+                Retry::AtOnce => Duration::from_millis(20),
+            };
+            sleep(pause).await;
+        }
+        None
     }
 }
 
-/// Asks until there is an answer that is one: not "in flight", not "down".
-pub(super) async fn insist(
-    client: &Client,
-    key: &str,
-    path: &str,
-    body: &Value,
-    limit: Duration,
-) -> Option<Told> {
-    let started = Instant::now();
-    let mut attempts = 0;
-    while started.elapsed() < limit {
-        attempts += 1;
-        let answer = client.ask(key, path, body).await;
-        let retry_after = match answer {
-            Some((status, None, body_told)) if status < 500 => {
-                return Some(Told {
-                    key: key.to_owned(),
-                    path: path.to_owned(),
-                    asked: body.clone(),
-                    status,
-                    body: body_told,
-                    took: started.elapsed(),
-                    attempts,
-                });
-            }
-            Some((_, retry_after, _)) => retry_after,
-            None => None,
-        };
-        // As it was told, but not all clients at once.
-        let pause = Duration::from_secs(retry_after.unwrap_or(1).min(10));
-        sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
-    }
-    None
+fn now_nanos() -> u64 {
+    here().map_or(0, |here| here.at.as_nanos())
 }
 
 pub(super) fn host(number: u8, script: &Script, notes: &Notes) -> Host {
     let (script, notes) = (script.clone(), notes.clone());
     let name = format!("client-{number}");
-    Host::new(name.clone()).region(REGIONS[0]).run(move || {
+    let region = REGIONS[usize::from(number) % REGIONS.len()];
+    Host::new(name.clone()).region(region).run(move || {
         let (script, notes, name) = (script.clone(), notes.clone(), name.clone());
         async move {
             let opened = loop {
@@ -105,8 +146,8 @@ pub(super) fn host(number: u8, script: &Script, notes: &Notes) -> Host {
                     None => sleep(Duration::from_millis(500)).await,
                 }
             };
-            let client = Client::new(script.gateways, &opened.api_key)?;
-            trade(&client, &name, &script, &opened, &notes).await;
+            let client = Client::new(&name, &script, &opened.api_key, &notes)?;
+            trade(&client, &script, opened, &notes).await;
             notes.lock().clients_done += 1;
             Ok::<_, Box<dyn Error + Send + Sync>>(())
         }
@@ -114,45 +155,28 @@ pub(super) fn host(number: u8, script: &Script, notes: &Notes) -> Host {
 }
 
 /// A client's requests, one after the other. What one answer allows is what the next one asks for.
-async fn trade(client: &Client, name: &str, script: &Script, opened: &Opened, notes: &Notes) {
-    // The last charge that holds an amount.
-    let mut held: Option<String> = None;
-    let pace = script.faults_end.mul_f64(1.0 / f64::from(script.requests.max(1)));
-    for number in 0..script.requests {
+async fn trade(client: &Client, script: &Script, opened: Opened, notes: &Notes) {
+    let workload = &script.workload;
+    let mut trader = Trader::new(&client.name, workload.clone(), opened.accounts);
+    let pace = workload.over.mul_f64(1.0 / f64::from(workload.requests.max(1)));
+    for number in 0..workload.requests {
         sleep(pace.mul_f64(fastrand::f64())).await;
-        let key = format!("{name}-{number}");
-        let (path, body) = next(opened, held.take());
-        let Some(told) = insist(client, &key, &path, &body, INSISTS_FOR).await else {
-            notes.lock().history.unanswered.push(key);
+        let asked = trader.next(number);
+        let told = if asked.twice {
+            let (one, other) = tokio::join!(
+                client.insist(&asked, INSISTS_FOR),
+                client.insist(&asked, INSISTS_FOR)
+            );
+            notes.lock().history.told.extend(other);
+            one
+        } else {
+            client.insist(&asked, INSISTS_FOR).await
+        };
+        let Some(told) = told else {
+            notes.lock().history.unanswered.push(asked.key);
             continue;
         };
-        let answer: Value = serde_json::from_str(&told.body).unwrap_or_default();
-        if told.status == 201 && answer["state"] == "authorized" {
-            held = answer["payment_id"].as_str().map(str::to_owned);
-        }
+        trader.learn(&asked, &told);
         notes.lock().history.told.push(told);
-    }
-}
-
-fn next(opened: &Opened, held: Option<String>) -> (String, Value) {
-    let account = || fastrand::choice(&opened.accounts).cloned().unwrap_or_default();
-    if let Some(payment) = held {
-        let what = fastrand::choice(["capture", "void"]).unwrap_or("void");
-        return (format!("/v1/charges/{payment}/{what}"), json!({}));
-    }
-    match fastrand::u8(0..4) {
-        0 => {
-            let body = json!({
-                "payer": account(), "payee": account(), "amount": fastrand::i64(2..300), "currency": "EUR", "fee": 1
-            });
-            ("/v1/settlements".to_owned(), body)
-        }
-        choice => {
-            let body = json!({
-                "payee": account(), "amount": fastrand::i64(1..500), "currency": "EUR", "instrument": "tok_visa",
-                "capture": choice != 1
-            });
-            ("/v1/charges".to_owned(), body)
-        }
     }
 }

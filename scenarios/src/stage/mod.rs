@@ -17,41 +17,20 @@ mod messaging;
 mod network;
 mod operator;
 mod system;
+mod telemetry;
+mod trade;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use sumzero_sim::{Outcome, Plan, World, trace::Sink};
+use sumzero_sim::{Outcome, World, trace::Sink};
 
-use crate::{
-    externals::{Behaviour, Provider},
-    history::History,
-};
+use crate::{externals::Provider, history::History, script::Script};
 
 pub use network::REGIONS;
-
-/// What is put on the stage.
-#[derive(Clone, Debug)]
-pub struct Script {
-    /// Decides everything that chance decides.
-    pub seed: u64,
-    /// Processes of the system.
-    pub gateways: u8,
-    /// Clients.
-    pub clients: u8,
-    /// Requests of each client.
-    pub requests: u32,
-    /// How the payment service provider behaves until the faults are over.
-    pub psp: Behaviour,
-    /// How the KYC provider does.
-    pub kyc: Behaviour,
-    /// What goes wrong.
-    pub plan: Plan,
-    /// When the providers behave again, and clients stop making new requests.
-    pub faults_end: Duration,
-}
+pub use telemetry::listen;
 
 /// What came of it.
 #[derive(Debug)]
@@ -80,7 +59,14 @@ struct Noted {
 #[derive(Clone)]
 struct Opened {
     api_key: String,
-    accounts: Vec<String>,
+    accounts: Vec<TradingAccount>,
+}
+
+/// An account that clients trade with.
+#[derive(Clone, Debug, Default)]
+struct TradingAccount {
+    id: String,
+    currency: String,
 }
 
 impl Notes {
@@ -94,27 +80,44 @@ impl Notes {
 /// # Errors
 /// When the world cannot be built or does not come to its end.
 pub fn perform(script: &Script, trace: Sink) -> Result<Performance, sumzero_sim::Error> {
+    listen();
     let notes = Notes::default();
-    let (psp, kyc) = (
-        Provider::new(script.psp.clone()),
-        Provider::new(script.kyc.clone()),
-    );
-    let mut world = network::links(World::new(script.seed).trace(trace));
+    let (psp, kyc) = (Provider::default(), Provider::default());
+    let world = build(script, &notes, &psp, &kyc).trace(trace);
+    let (heard, outcome) = world.run(|simulation| {
+        simulation.run_until_done(LIMIT)?;
+        Ok(telemetry::heard())
+    })?;
+    let outcome = outcome?;
+    let mut history = std::mem::take(&mut notes.lock().history);
+    history.effects = psp.effects();
+    history.telemetry = heard;
+    Ok(Performance { history, outcome })
+}
+
+/// Checks that a script can be performed: every place that its faults name exists, every value is in its range.
+///
+/// # Errors
+/// Naming the fault and what is wrong with it.
+pub fn check(script: &Script) -> Result<(), sumzero_sim::Error> {
+    let (psp, kyc) = (Provider::default(), Provider::default());
+    build(script, &Notes::default(), &psp, &kyc).check()
+}
+
+fn build(script: &Script, notes: &Notes, psp: &Provider, kyc: &Provider) -> World {
+    let mut world = network::links(World::new(script.seed));
     world = aws::dynamodb(world, script.seed);
     world = aws::aurora(world, script.seed);
     world = messaging::services(world, script.seed);
-    world = world.host(system::provider("psp", network::PSP, &psp));
-    world = world.host(system::provider("kyc", network::KYC, &kyc));
+    world = world.host(system::provider("psp", network::PSP, psp));
+    world = world.host(system::provider("kyc", network::KYC, kyc));
     for number in 0..script.gateways {
         world = world.host(system::gateway(number));
     }
     world = messaging::workers(world);
-    world = world.client(operator::host(script, &notes, &psp, &kyc));
-    for number in 0..script.clients {
-        world = world.client(clients::host(number, script, &notes));
+    world = world.client(operator::host(script, notes, psp, kyc));
+    for number in 0..script.workload.clients {
+        world = world.client(clients::host(number, script, notes));
     }
-    let outcome = world.plan(script.plan.clone()).run_until_done(LIMIT)?;
-    let mut history = std::mem::take(&mut notes.lock().history);
-    history.effects = psp.effects();
-    Ok(Performance { history, outcome })
+    world.plan(script.plan.clone())
 }

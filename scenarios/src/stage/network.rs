@@ -42,6 +42,21 @@ pub(super) fn worker(number: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 0, 2, number + 1)
 }
 
+/// A process that serves clients.
+pub(super) struct Gateway {
+    pub name: String,
+    pub ip: Ipv4Addr,
+}
+
+/// One of the gateways, by chance.
+pub(super) fn any_gateway(gateways: u8) -> Gateway {
+    let number = fastrand::u8(0..gateways);
+    Gateway {
+        name: format!("gateway-{number}"),
+        ip: gateway(number),
+    }
+}
+
 pub(super) fn gateway(number: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 0, 1, number + 1)
 }

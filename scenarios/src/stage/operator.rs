@@ -9,67 +9,104 @@ use payments::{
 };
 use serde_json::json;
 use sqlx::{ConnectOptions, PgConnection};
-use sumzero_sim::Host;
+use sumzero_sim::{Host, here};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
-    externals::{Behaviour, Provider},
+    externals::Provider,
     history::Books,
+    script::{Script, Spell, behaviour_at},
 };
 
-use super::{
-    Notes, Opened, Script, aws,
-    clients::{Client, insist},
-    network::REGIONS,
-};
+use super::{Notes, Opened, TradingAccount, aws, clients::Client, network::REGIONS, trade::Asked};
 
-/// Accounts that clients trade with.
-const ACCOUNTS: u32 = 4;
-
-/// How long after the last fault the system may take to come to rest.
-const REST_WITHIN: Duration = Duration::from_secs(600);
+/// How long anything may take that clients wait for.
+const SET_UP_WITHIN: Duration = Duration::from_secs(600);
 
 pub(super) fn host(script: &Script, notes: &Notes, psp: &Provider, kyc: &Provider) -> Host {
-    let (script, notes, providers) = (script.clone(), notes.clone(), [psp.clone(), kyc.clone()]);
+    let (script, notes) = (script.clone(), notes.clone());
+    let spells = [
+        (psp.clone(), script.psp.clone()),
+        (kyc.clone(), script.kyc.clone()),
+    ];
     Host::new("operator").region(REGIONS[0]).run(move || {
-        let (script, notes, providers) = (script.clone(), notes.clone(), providers.clone());
+        let (script, notes, spells) = (script.clone(), notes.clone(), spells.clone());
         async move {
             let started = Instant::now();
-            let api_key = set_up().await?;
-            let client = Client::new(script.gateways, &api_key)?;
-            let mut accounts = Vec::new();
-            for number in 0..ACCOUNTS {
-                let body = json!({"currency": "EUR"});
-                let told = insist(
-                    &client,
-                    &format!("account-{number}"),
-                    "/v1/accounts",
-                    &body,
-                    REST_WITHIN,
-                )
-                .await;
-                let opened = told.ok_or("no account could be opened")?;
-                let opened: serde_json::Value = serde_json::from_str(&opened.body)?;
-                accounts.push(opened["account_id"].as_str().ok_or("no account id")?.to_owned());
+            for (provider, spells) in spells {
+                tokio::spawn(misbehave(provider, spells, started));
             }
+            let api_key = set_up().await?;
+            let client = Client::new("operator", &script, &api_key, &notes)?;
+            let accounts = open_accounts(&client, script.workload.accounts).await?;
             notes.lock().opened = Some(Opened { api_key, accounts });
 
-            sleep(script.faults_end.saturating_sub(started.elapsed())).await;
-            for provider in providers {
-                provider.behave(Behaviour::default());
-            }
-            let books = rest(&notes, script.clients).await;
-            let told = notes.lock().history.told.clone();
+            sleep(script.quiet_from().saturating_sub(started.elapsed())).await;
+            let quiet_from = here().map_or(0, |here| here.at.as_nanos());
+            let books = rest(&notes, &script).await;
+            let (told, attempts) = {
+                let mut notes = notes.lock();
+                (
+                    notes.history.told.clone(),
+                    std::mem::take(&mut notes.history.attempts),
+                )
+            };
             let mut again = Vec::new();
-            for told in told.iter().filter(|told| told.is_final()) {
-                again.extend(insist(&client, &told.key, &told.path, &told.asked, REST_WITHIN).await);
+            for told in told.into_iter().filter(|told| told.is_final()) {
+                let asked = Asked {
+                    key: told.key,
+                    path: told.path,
+                    body: told.asked,
+                    twice: false,
+                };
+                again.extend(client.insist(&asked, SET_UP_WITHIN).await);
             }
             let mut notes = notes.lock();
+            notes.history.attempts = attempts;
             notes.history.books = books;
             notes.history.told_again = again;
+            notes.history.quiet_from_nanos = quiet_from;
             Ok::<_, Box<dyn Error + Send + Sync>>(())
         }
     })
+}
+
+/// Has a provider behave as the script says, from change to change.
+async fn misbehave(provider: Provider, spells: Vec<Spell>, started: Instant) {
+    let mut changes: Vec<Duration> = spells
+        .iter()
+        .flat_map(|spell| [spell.at, spell.at.saturating_add(spell.lasting)])
+        .collect();
+    changes.sort();
+    for change in changes {
+        sleep(change.saturating_sub(started.elapsed())).await;
+        provider.behave(behaviour_at(&spells, change));
+    }
+}
+
+/// Every fourth account is of another currency, of another exponent.
+async fn open_accounts(
+    client: &Client,
+    count: u8,
+) -> Result<Vec<TradingAccount>, Box<dyn Error + Send + Sync>> {
+    let mut accounts = Vec::new();
+    for number in 0..count {
+        let currency = if number % 4 == 3 { "JPY" } else { "EUR" };
+        let asked = Asked {
+            key: format!("account-{number}"),
+            path: "/v1/accounts".to_owned(),
+            body: json!({"currency": currency}),
+            twice: false,
+        };
+        let told = client.insist(&asked, SET_UP_WITHIN).await;
+        let opened: serde_json::Value =
+            serde_json::from_str(&told.ok_or("no account could be opened")?.body)?;
+        accounts.push(TradingAccount {
+            id: opened["account_id"].as_str().ok_or("no account id")?.to_owned(),
+            currency: currency.to_owned(),
+        });
+    }
+    Ok(accounts)
 }
 
 async fn superuser() -> Result<PgConnection, sqlx::Error> {
@@ -93,15 +130,16 @@ async fn set_up() -> Result<String, Box<dyn Error + Send + Sync>> {
 
 /// Waits until every client has ended and nothing is pending, or gives up waiting. The books as they are then, if they can
 /// be read at all.
-async fn rest(notes: &Notes, clients: u8) -> Option<Books> {
+async fn rest(notes: &Notes, script: &Script) -> Option<Books> {
     let started = Instant::now();
     let mut last = None;
-    while started.elapsed() < REST_WITHIN {
+    while started.elapsed() < script.limits.rest {
         sleep(Duration::from_secs(5)).await;
         let read = async { Books::read(&mut superuser().await?).await };
         if let Ok(Ok(books)) = timeout(Duration::from_secs(10), read).await {
             let told = books.deliveries.missing().is_empty();
-            let quiet = books.pending.is_empty() && told && notes.lock().clients_done == clients;
+            let idle = books.pending.is_empty() && notes.lock().clients_done == script.workload.clients;
+            let quiet = idle && told;
             last = Some(books);
             if quiet {
                 break;

@@ -14,6 +14,7 @@ use scenarios::{
     externals::{Behaviour, Kind},
     history::{Books, History},
     properties::judge,
+    script::Limits,
 };
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -172,7 +173,7 @@ async fn killed_at_random_moments_it_loses_nothing_and_takes_nothing_twice() {
         books: Some(books),
         ..History::default()
     };
-    assert_eq!(judge(&history), []);
+    assert_eq!(judge(&history, &Limits::default()), []);
     // Everybody who was told something is told the same again.
     let told = std::mem::take(&mut *shop.told.lock().unwrap());
     for (key, (path, body, first)) in &told {
@@ -193,11 +194,11 @@ async fn killed_at_random_moments_it_loses_nothing_and_takes_nothing_twice() {
     // The verdict can be another: an effect too many, one too few.
     let mut twice = history.clone();
     twice.effects.push(effects[0].clone());
-    assert!(!judge(&twice).is_empty());
+    assert!(!judge(&twice, &Limits::default()).is_empty());
     let mut lost = history;
     let sale = effects.iter().position(|effect| effect.kind == Kind::Sale);
     lost.effects.remove(sale.expect("there were sales"));
-    assert!(!judge(&lost).is_empty());
+    assert!(!judge(&lost, &Limits::default()).is_empty());
 }
 
 /// Waits until clients have heard so many answers since, or for 3 s: so that a slow machine kills no less at random, and no
@@ -223,7 +224,12 @@ async fn quiesce(surroundings: &Surroundings) {
     let mut superuser = surroundings.superuser().await;
     loop {
         let books = Books::read(&mut superuser).await.unwrap();
-        let unfinished = [books.pending, books.deliveries.missing()].concat();
+        let undelivered = books
+            .deliveries
+            .missing()
+            .into_iter()
+            .map(|missing| missing.to_string());
+        let unfinished: Vec<_> = books.pending.into_iter().chain(undelivered).collect();
         if unfinished.is_empty() {
             return;
         }

@@ -11,10 +11,10 @@ use std::{
 
 use scenarios::{
     externals::Behaviour,
-    properties::{Violation, judge},
-    stage::{REGIONS, Script, perform},
+    script::{Script, Spell},
+    stage::{REGIONS, perform},
+    verdict::{Conclusion, Verdict},
 };
-use serde::{Deserialize, Serialize};
 use sumzero_sim::{
     Fault, Plan, PlannedFault, Seed, Skew,
     campaign::{Campaign, Fate, SelfCheck, self_check},
@@ -48,45 +48,8 @@ pub(crate) const TESTS: &[Test] = &[
     ),
 ];
 
-/// What a world came to.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Verdict {
-    trace_hash: String,
-    violations: Vec<Violation>,
-    /// Requests that were confirmed.
-    confirmed: usize,
-    /// Faults that bit.
-    pub(crate) bitten: usize,
-}
-
-pub(crate) fn script(seed: u64) -> Script {
-    Script {
-        seed,
-        gateways: 2,
-        clients: 4,
-        requests: 8,
-        psp: Behaviour::default(),
-        kyc: Behaviour::default(),
-        plan: Plan::default(),
-        faults_end: Duration::from_secs(60),
-    }
-}
-
 fn verdict(script: &Script) -> Verdict {
-    let performance =
-        perform(script, Sink::Off).unwrap_or_else(|error| panic!("seed {}: {error}", script.seed));
-    let history = &performance.history;
-    Verdict {
-        trace_hash: performance.outcome.trace_hash.to_string(),
-        violations: judge(history),
-        confirmed: history.told.iter().filter(|told| told.is_final()).count(),
-        bitten: performance
-            .outcome
-            .faults
-            .iter()
-            .filter(|fault| fault.bites > 0)
-            .count(),
-    }
+    Verdict::reach(script)
 }
 
 /// How many seeds a test tries. `SUMZERO_WORLDS_SEEDS` says otherwise, `SUMZERO_WORLDS_SEED` names a single one.
@@ -110,7 +73,9 @@ pub(crate) fn hold(seeds: Range<u64>, script: impl Fn(u64) -> Script) -> Vec<Ver
             |seed| verdict(&script(seed)),
             |result| {
                 match result.fate {
-                    Fate::Finished(verdict) if verdict.violations.is_empty() => verdicts.push(verdict),
+                    Fate::Finished(verdict) if verdict.conclusion == Conclusion::Held => {
+                        verdicts.push(verdict)
+                    }
                     fate => failed.push(format!("seed {}: {fate:?}\n{}", result.seed, result.output)),
                 }
                 ControlFlow::Continue(())
@@ -123,11 +88,25 @@ pub(crate) fn hold(seeds: Range<u64>, script: impl Fn(u64) -> Script) -> Vec<Ver
         failed.len(),
         failed.join("\n")
     );
-    let confirmed: usize = verdicts.iter().map(|verdict| verdict.confirmed).sum();
-    let bitten: usize = verdicts.iter().map(|verdict| verdict.bitten).sum();
+    let confirmed: u64 = verdicts.iter().map(|verdict| verdict.measures.confirmed).sum();
+    let bitten: usize = verdicts.iter().map(bitten).sum();
     println!("  {count} worlds, {confirmed} confirmed, {bitten} faults bit");
     assert!(confirmed > 0);
     verdicts
+}
+
+/// How many faults bit.
+pub(crate) fn bitten(verdict: &Verdict) -> usize {
+    verdict.faults.iter().filter(|fault| fault.bites > 0).count()
+}
+
+/// A provider that behaves so until the faults are over.
+pub(crate) fn always(behaviour: Behaviour) -> Vec<Spell> {
+    vec![Spell {
+        at: Duration::ZERO,
+        lasting: Duration::from_secs(60),
+        behaviour,
+    }]
 }
 
 /// Draws the faults of a seed: some of the candidates, each at a time and for as long as the seed decides.
@@ -151,10 +130,13 @@ pub(crate) fn swarm(seed: u64, candidates: &[Fault]) -> Plan {
 }
 
 fn a_calm_day_is_calm_and_the_same_again() {
-    let first = hold(seeds(4), script);
-    let again = hold(seeds(4), script);
+    let first = hold(seeds(4), Script::calm);
+    let again = hold(seeds(4), Script::calm);
     assert_eq!(first, again);
-    assert!(first.iter().all(|verdict| verdict.confirmed > 20), "{first:?}");
+    assert!(
+        first.iter().all(|verdict| verdict.measures.confirmed > 20),
+        "{first:?}"
+    );
 }
 
 fn processes() -> Vec<Fault> {
@@ -173,9 +155,9 @@ fn processes() -> Vec<Fault> {
 fn processes_die_and_freeze() {
     let verdicts = hold(seeds(12), |seed| Script {
         plan: swarm(seed, &processes()),
-        ..script(seed)
+        ..Script::calm(seed)
     });
-    assert!(verdicts.iter().any(|verdict| verdict.bitten > 0));
+    assert!(verdicts.iter().any(|verdict| bitten(verdict) > 0));
 }
 
 pub(crate) fn unreliable() -> Behaviour {
@@ -211,10 +193,10 @@ fn dependencies() -> Vec<Fault> {
 
 fn answers_of_every_dependency_are_lost() {
     hold(seeds(12), |seed| Script {
-        psp: unreliable(),
-        kyc: unreliable(),
+        psp: always(unreliable()),
+        kyc: always(unreliable()),
         plan: swarm(seed, &dependencies()),
-        ..script(seed)
+        ..Script::calm(seed)
     });
 }
 
@@ -233,7 +215,7 @@ fn links() -> Vec<Fault> {
 fn links_break() {
     hold(seeds(12), |seed| Script {
         plan: swarm(seed, &links()),
-        ..script(seed)
+        ..Script::calm(seed)
     });
 }
 
@@ -264,7 +246,7 @@ fn failovers() -> Vec<Fault> {
 fn the_database_fails_over() {
     hold(seeds(8), |seed| Script {
         plan: swarm(seed, &failovers()),
-        ..script(seed)
+        ..Script::calm(seed)
     });
 }
 
@@ -284,17 +266,17 @@ fn skews() -> Vec<Fault> {
 fn clocks_differ() {
     hold(seeds(8), |seed| Script {
         plan: swarm(seed, &skews()),
-        ..script(seed)
+        ..Script::calm(seed)
     });
 }
 
 fn everything(seed: u64) -> Script {
     let all: Vec<_> = [processes(), dependencies(), links(), failovers(), skews()].concat();
     Script {
-        psp: unreliable(),
-        kyc: unreliable(),
+        psp: always(unreliable()),
+        kyc: always(unreliable()),
         plan: swarm(seed, &all),
-        ..script(seed)
+        ..Script::calm(seed)
     }
 }
 
@@ -336,13 +318,14 @@ fn a_provider_that_forgets_too_soon_is_caught() {
     };
     let caught = (0..8).find_map(|seed| {
         let script = Script {
-            psp: forgetful.clone(),
-            ..script(seed)
+            psp: always(forgetful.clone()),
+            ..Script::calm(seed)
         };
         verdict(&script)
-            .violations
-            .into_iter()
+            .violations()
+            .iter()
             .find(|violation| violation.property == "captures")
+            .cloned()
     });
     let caught = caught.expect("a double capture in one of eight worlds");
     println!("  {}", caught.evidence);

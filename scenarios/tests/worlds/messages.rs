@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use scenarios::stage::{REGIONS, Script};
+use scenarios::{script::Script, stage::REGIONS};
 use sumzero_sim::{
     Fault,
     fault::{Outage, Service, ServiceFault, Target},
@@ -10,7 +10,7 @@ use sumzero_sim::{
 
 use crate::{
     Test,
-    faults::{hold, script, seeds, swarm, unreliable},
+    faults::{always, bitten, hold, seeds, swarm, unreliable},
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -102,31 +102,31 @@ fn carriers() -> Vec<Fault> {
 fn the_broker_fails() {
     let verdicts = hold(seeds(8), |seed| Script {
         plan: swarm(seed, &broker()),
-        ..script(seed)
+        ..Script::calm(seed)
     });
-    assert!(verdicts.iter().any(|verdict| verdict.bitten > 0));
+    assert!(verdicts.iter().any(|verdict| bitten(verdict) > 0));
 }
 
 fn messages_come_twice_late_and_in_any_order() {
     let verdicts = hold(seeds(8), |seed| Script {
         plan: swarm(seed, &disorder()),
-        ..script(seed)
+        ..Script::calm(seed)
     });
-    assert!(verdicts.iter().any(|verdict| verdict.bitten > 0));
+    assert!(verdicts.iter().any(|verdict| bitten(verdict) > 0));
 }
 
 fn whoever_carries_events_dies() {
     let verdicts = hold(seeds(8), |seed| Script {
         plan: swarm(seed, &carriers()),
-        ..script(seed)
+        ..Script::calm(seed)
     });
-    assert!(verdicts.iter().any(|verdict| verdict.bitten > 0));
+    assert!(verdicts.iter().any(|verdict| bitten(verdict) > 0));
 }
 
 fn all_of_it_at_once() {
     hold(seeds(12), |seed| Script {
-        psp: unreliable(),
+        psp: always(unreliable()),
         plan: swarm(seed, &[broker(), disorder(), carriers()].concat()),
-        ..script(seed)
+        ..Script::calm(seed)
     });
 }

@@ -92,6 +92,33 @@ pub(crate) fn try_with<R>(look: impl FnOnce(&mut Kernel) -> R) -> Option<R> {
     KERNEL.try_with(try_look).ok().flatten()
 }
 
+/// Where and when the code that asks is running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Here {
+    /// The host.
+    pub host: std::sync::Arc<str>,
+    /// True time, which no program of a host has any business to know: for those who watch.
+    pub at: Time,
+    /// The host's own wall clock, in nanoseconds since 1970.
+    pub clock_nanos: i64,
+}
+
+/// Which host of which world runs the code that asks; none outside of worlds. Made for recorders of what programs say about
+/// themselves, such as a subscriber of `tracing`.
+pub fn here() -> Option<Here> {
+    if !on_host() {
+        return None;
+    }
+    try_with(|kernel| {
+        let host = kernel.running();
+        Here {
+            host: kernel.topology.name(host).clone(),
+            at: kernel.now,
+            clock_nanos: kernel.machine(host).clock.wall_nanos(kernel.now),
+        }
+    })
+}
+
 /// Counters of what a world did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Stats {

@@ -107,6 +107,26 @@ impl World {
         self
     }
 
+    /// Checks the description without running it: names, addresses, every fault of the plan.
+    ///
+    /// # Errors
+    /// What [`run`](World::run) would refuse.
+    pub fn check(&self) -> Result<(), Error> {
+        self.topology().map(drop)
+    }
+
+    fn topology(&self) -> Result<(Topology, Links), Error> {
+        let topology = Topology::new(self.hosts.iter().map(Host::site).collect::<Vec<Site>>())?;
+        self.plan.check(&topology, &self.services)?;
+        let links = Links::new(&topology, self.seed, &self.links)?;
+        match self.hosts.iter().find(|host| host.program.is_none()) {
+            Some(host) => Err(Error::NoProgram {
+                host: host.name.to_string(),
+            }),
+            None => Ok((topology, links)),
+        }
+    }
+
     /// Runs for this much true time, and tells how it went.
     pub fn run_until(self, end: Duration) -> Result<Outcome, Error> {
         self.run(move |simulation| simulation.run_until(end))?.1
@@ -127,14 +147,7 @@ impl World {
         T: Send + 'static,
         F: FnOnce(&mut Simulation) -> Result<T, Error> + Send + 'static,
     {
-        let topology = Topology::new(self.hosts.iter().map(Host::site).collect::<Vec<Site>>())?;
-        self.plan.check(&topology, &self.services)?;
-        let links = Links::new(&topology, self.seed, &self.links)?;
-        if let Some(host) = self.hosts.iter().find(|host| host.program.is_none()) {
-            return Err(Error::NoProgram {
-                host: host.name.to_string(),
-            });
-        }
+        let (topology, links) = self.topology()?;
         warm_up();
         let progress = Arc::new(Progress::default());
         let (seed, budget, names) = (self.seed, self.budget, topology.names());

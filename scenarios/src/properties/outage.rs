@@ -1,0 +1,54 @@
+//! Service comes back in time.
+//!
+//! Reads when clients asked and when anybody was answered. Fails when they asked for longer than the RTO before anybody was.
+
+use crate::{history::History, script::Limits, verdict::Measures};
+
+use super::{Finding, Property};
+
+pub(super) const PROPERTY: Property = Property {
+    name: "outage",
+    meaning: "some request is confirmed again within the recovery time objective (RTO)",
+    check,
+};
+
+fn check(history: &History, limits: &Limits) -> Vec<Finding> {
+    let Some(rto) = limits.rto else { return Vec::new() };
+    let outage = std::time::Duration::from_nanos(Measures::of(history).longest_outage_nanos);
+    if outage <= rto {
+        return Vec::new();
+    }
+    let evidence = format!("nobody was answered for {outage:.1?}, and the RTO is {rto:.1?}");
+    vec![Finding::new("too-long", evidence, [] as [&str; 0])]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::history::Attempt;
+
+    #[test]
+    fn an_attempt_that_came_to_nothing_for_too_long_is_found() {
+        let attempt = Attempt {
+            key: "k".to_owned(),
+            client: "c".to_owned(),
+            gateway: "g".to_owned(),
+            at_nanos: 0,
+            took: Duration::from_secs(15),
+            status: None,
+        };
+        let history = History {
+            attempts: vec![attempt],
+            ..History::default()
+        };
+        let within = |seconds| Limits {
+            rto: Some(Duration::from_secs(seconds)),
+            ..Limits::default()
+        };
+        assert_eq!(check(&history, &within(15)).len(), 0);
+        assert_eq!(check(&history, &within(14)).len(), 1);
+        assert_eq!(check(&history, &Limits::default()).len(), 0);
+    }
+}

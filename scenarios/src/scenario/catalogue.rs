@@ -1,0 +1,55 @@
+//! The scenarios that this program brings along, so that a name and a seed are all it takes to run one again.
+
+use super::Scenario;
+
+/// Reads them, in the order in which `list` shows them.
+///
+/// # Panics
+/// If one of them is wrong, which a test would have shown.
+pub fn catalogue() -> Vec<Scenario> {
+    let read = |(name, text): &(&str, &str)| {
+        let file = format!("scenarios/{name}.toml");
+        Scenario::read(name, &file, text).unwrap_or_else(|problem| panic!("{problem}"))
+    };
+    FILES.iter().map(read).collect()
+}
+
+const FILES: &[(&str, &str)] = &[
+    ("calm", include_str!("../../calm.toml")),
+    ("duplicates", include_str!("../../duplicates.toml")),
+    ("crash", include_str!("../../crash.toml")),
+    ("lost-answers", include_str!("../../lost-answers.toml")),
+    ("pause", include_str!("../../pause.toml")),
+    ("clocks", include_str!("../../clocks.toml")),
+    ("partitions", include_str!("../../partitions.toml")),
+    ("dynamodb", include_str!("../../dynamodb.toml")),
+    ("aurora-failover", include_str!("../../aurora-failover.toml")),
+    ("psp-gray", include_str!("../../psp-gray.toml")),
+    ("kyc-gray", include_str!("../../kyc-gray.toml")),
+    ("hot-account", include_str!("../../hot-account.toml")),
+    ("thundering-herd", include_str!("../../thundering-herd.toml")),
+    ("everything", include_str!("../../everything.toml")),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scenario_file_is_right_and_in_the_catalogue() {
+        let read: Vec<_> = catalogue().into_iter().map(|scenario| scenario.name).collect();
+        let folder = std::fs::read_dir(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let files = folder.filter_map(|entry| {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            name.strip_suffix(".toml")
+                .filter(|name| *name != "Cargo")
+                .map(str::to_owned)
+        });
+        for file in files {
+            assert!(
+                read.contains(&file),
+                "scenarios/{file}.toml is not in the catalogue"
+            );
+        }
+    }
+}
