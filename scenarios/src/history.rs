@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row};
 
-use crate::externals::Effect;
+use crate::{deliveries::Deliveries, externals::Effect};
 
 /// An answer that ended a client's request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +98,8 @@ pub struct Books {
     pub faults: Vec<String>,
     /// Operations that are still pending, by their keys.
     pub pending: Vec<String>,
+    /// Events and their deliveries.
+    pub deliveries: Deliveries,
 }
 
 impl Books {
@@ -122,11 +124,13 @@ impl Books {
         let payments = payments.collect();
         let query = "select payment_id::text || '-' || kind || '-' || seq from operation where state = 'pending' order by 1";
         let pending = sqlx::query_scalar(query).fetch_all(&mut *connection).await?;
+        let deliveries = Deliveries::read(&mut *connection).await?;
         let faults = payments::ledger::audit(connection).await?;
         Ok(Self {
             payments,
             faults,
             pending,
+            deliveries,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The payment system on trial: scenarios with their ranges of failures, the scripts drawn from them, the stage that boots the
 //! system in a simulated world, those it deals with, what its clients do, and what must be true of it whatever happens.
 
+pub mod deliveries;
 pub mod externals;
 pub mod history;
 pub mod properties;

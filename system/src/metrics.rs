@@ -17,12 +17,25 @@ struct Route {
     status: u16,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Consumed {
+    subscriber: &'static str,
+    outcome: &'static str,
+}
+
 /// A process's counters. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Arc<Mutex<Registry>>,
     requests: Family<Route, Counter>,
     seconds: Family<Route, Histogram>,
+    relayed: Family<Outcome, Counter>,
+    consumed: Family<Consumed, Counter>,
 }
 
 impl Default for Metrics {
@@ -33,10 +46,23 @@ impl Default for Metrics {
         let mut registry = Registry::default();
         registry.register("http_requests", "Requests answered", requests.clone());
         registry.register("http_request_seconds", "Time to the answer", seconds.clone());
+        let (relayed, consumed) = (Family::default(), Family::default());
+        registry.register(
+            "outbox_events",
+            "Events of the outbox by what came of them",
+            relayed.clone(),
+        );
+        registry.register(
+            "inbox_messages",
+            "Messages of queues by what came of them",
+            consumed.clone(),
+        );
         Self {
             registry: Arc::new(Mutex::new(registry)),
             requests,
             seconds,
+            relayed,
+            consumed,
         }
     }
 }
@@ -47,6 +73,18 @@ impl Metrics {
         let route = Route { route, status };
         self.requests.get_or_create(&route).inc();
         self.seconds.get_or_create(&route).observe(took.as_secs_f64());
+    }
+
+    /// Counts what came of an event of the outbox.
+    pub fn relayed(&self, outcome: &'static str) {
+        self.relayed.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts what came of a message to a subscriber.
+    pub fn consumed(&self, subscriber: &'static str, outcome: &'static str) {
+        self.consumed
+            .get_or_create(&Consumed { subscriber, outcome })
+            .inc();
     }
 
     /// All counters as text.

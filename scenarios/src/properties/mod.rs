@@ -6,6 +6,7 @@ mod answers;
 mod books;
 mod captures;
 mod conflicts;
+mod events;
 mod gate;
 mod latency;
 mod outage;
@@ -27,11 +28,12 @@ pub struct Property {
 }
 
 /// All properties.
-pub const PROPERTIES: [Property; 10] = [
+pub const PROPERTIES: &[Property] = &[
     captures::PROPERTY,
     books::PROPERTY,
     answers::PROPERTY,
     gate::PROPERTY,
+    events::PROPERTY,
     quiescence::PROPERTY,
     telemetry::PROPERTY,
     outage::PROPERTY,

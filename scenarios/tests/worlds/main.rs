@@ -4,6 +4,7 @@
 //! not under the standard harness. The same executable is also the program that the self-check starts: `program SEED TRACE`.
 
 mod faults;
+mod messages;
 
 use std::panic::catch_unwind;
 
@@ -15,8 +16,9 @@ fn main() {
         return faults::program(rest);
     }
     let wanted: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
-    let chosen: Vec<&Test> = faults::TESTS
-        .iter()
+    let chosen: Vec<&Test> = [faults::TESTS, messages::TESTS]
+        .into_iter()
+        .flatten()
         .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str())))
         .collect();
     if words.iter().any(|word| word == "--list") {

@@ -56,6 +56,7 @@ pub use read::{Caller, PAGE_MAX, StatementEntry, TraceStep};
 pub use refusal::Refusal;
 pub use schema::{SchemaError, migrate};
 pub use view::{AccountView, PaymentView};
+pub(crate) use within::within;
 pub use work::{due_operations, hasten, put_off};
 
 /// A process's way to the ledger. Cheap to clone.
