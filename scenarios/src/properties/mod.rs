@@ -10,6 +10,7 @@ mod events;
 mod latency;
 mod outage;
 mod quiescence;
+mod reconciliation;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,12 +27,13 @@ pub struct Property {
 }
 
 /// All properties.
-pub const PROPERTIES: [Property; 9] = [
+pub const PROPERTIES: [Property; 10] = [
     captures::PROPERTY,
     books::PROPERTY,
     answers::PROPERTY,
     events::PROPERTY,
     quiescence::PROPERTY,
+    reconciliation::PROPERTY,
     outage::PROPERTY,
     latency::PROPERTY,
     conflicts::PROPERTY,

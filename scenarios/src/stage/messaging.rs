@@ -67,7 +67,7 @@ pub(super) fn workers(mut world: World) -> World {
         let host = host.run(|| async {
             let listener = TcpListener::bind(("0.0.0.0", HTTP)).await?;
             let config = node::NodeConfig {
-                roles: [Role::Relay, Role::Consumer].into(),
+                roles: [Role::Relay, Role::Consumer, Role::Reconciler].into(),
                 ..system::config()
             };
             node::run(config, aws::clients(), listener, std::future::pending()).await
