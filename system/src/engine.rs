@@ -165,7 +165,10 @@ impl Engine {
                 }
                 Ended::Settled(answer)
             }
-            _ => Ended::Elsewhere,
+            _ => {
+                tracing::info!(payment_id = %id.payment, tenant = %id.tenant, operation = id.kind.name(), "settled elsewhere");
+                Ended::Elsewhere
+            }
         })
     }
 

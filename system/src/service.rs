@@ -103,8 +103,14 @@ impl Service {
         } = call;
         let ticket = match self.gate.claim(tenant, &key, fingerprint, now()).await? {
             Claim::Mine(ticket) => ticket,
-            Claim::Complete(answer) => return Ok(answer),
-            Claim::InFlight { retry_after } => return Err(Failure::InFlight { retry_after }),
+            Claim::Complete(answer) => {
+                tracing::info!(%tenant, status = answer.status, "answered again from the gate");
+                return Ok(answer);
+            }
+            Claim::InFlight { retry_after } => {
+                tracing::info!(%tenant, ?retry_after, "an earlier attempt holds the claim");
+                return Err(Failure::InFlight { retry_after });
+            }
             Claim::Mismatch => return Err(Failure::KeyReused),
         };
         if let Some(open) = external_kind(&mutation).and_then(|kind| self.engine.admit(kind).err()) {
@@ -151,10 +157,15 @@ impl Service {
             reply => reply.map_err(Failure::Ledger)?,
         };
         match reply {
-            Reply::Answered(answer) | Reply::Replayed(answer) => Ok(answer),
+            Reply::Answered(answer) => Ok(answer),
+            Reply::Replayed(answer) => {
+                tracing::info!(tenant = %command.tenant(), status = answer.status, "answered again from the ledger");
+                Ok(answer)
+            }
             Reply::Started(operation) => self.carry_out(operation, command).await,
             // This very attempt, if its commit's answer was lost: the intent is ours.
             Reply::InFlight(operation) if operation.created_at == at => {
+                tracing::info!(payment_id = %operation.id.payment, "the intent of an unanswered commit is there");
                 self.carry_out(operation, command).await
             }
             Reply::InFlight(operation) => Err(Failure::Unsettled {
@@ -170,7 +181,10 @@ impl Service {
                 answer.ok_or_else(|| Failure::Unconfirmed("the ledger has no answer".to_owned()))
             }
             Reply::Mismatch => Err(Failure::KeyReused),
-            Reply::Refused(refusal) => Err(Failure::Refused(refusal)),
+            Reply::Refused(refusal) => {
+                tracing::info!(tenant = %command.tenant(), %refusal, "refused");
+                Err(Failure::Refused(refusal))
+            }
             Reply::Stale => Err(Failure::Unconfirmed(
                 "the request is settled elsewhere".to_owned(),
             )),

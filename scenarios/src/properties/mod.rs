@@ -7,10 +7,12 @@ mod books;
 mod captures;
 mod conflicts;
 mod events;
+mod gate;
 mod latency;
 mod outage;
 mod quiescence;
 mod reconciliation;
+mod telemetry;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,13 +29,15 @@ pub struct Property {
 }
 
 /// All properties.
-pub const PROPERTIES: [Property; 10] = [
+pub const PROPERTIES: [Property; 12] = [
     captures::PROPERTY,
     books::PROPERTY,
     answers::PROPERTY,
     events::PROPERTY,
+    gate::PROPERTY,
     quiescence::PROPERTY,
     reconciliation::PROPERTY,
+    telemetry::PROPERTY,
     outage::PROPERTY,
     latency::PROPERTY,
     conflicts::PROPERTY,

@@ -31,6 +31,7 @@ pub struct Scenario {
     /// What it is about, in a sentence.
     pub about: String,
     template: Template,
+    digest: u64,
 }
 
 /// The file, with everything drawn but spells and faults, which are drawn one by one.
@@ -102,6 +103,7 @@ impl Scenario {
             name: name.to_owned(),
             about,
             template,
+            digest: xxhash_rust::xxh3::xxh3_64(text.as_bytes()),
         };
         for choice in 0..scenario.template.choices() {
             for high in [false, true] {
@@ -110,6 +112,11 @@ impl Scenario {
             }
         }
         Ok(scenario)
+    }
+
+    /// A hash of the file, in hexadecimal: another one picks other values.
+    pub fn digest(&self) -> String {
+        format!("{:016x}", self.digest)
     }
 
     /// What this seed picks.

@@ -8,6 +8,7 @@
 //! other as it was, however they overlap.
 
 mod board;
+mod catalogue;
 mod inject;
 mod plan;
 mod service;
@@ -15,6 +16,7 @@ mod service;
 #[cfg(feature = "aurora")]
 pub(crate) use board::{Failover, Kill};
 pub use board::{FaultHandle, FaultId, Touched, Verdict};
+pub use catalogue::{KINDS, SERVICE_KINDS};
 pub use plan::{Plan, PlannedFault};
 pub use service::{Failure, Invalid, Outage, Service, ServiceFault, Target};
 

@@ -169,6 +169,10 @@ impl Dependency {
                 tokio::time::sleep(pause).await;
             }
             let left = limit.saturating_sub(started.elapsed());
+            tracing::info!(
+                payment_id = %operation.id.payment, tenant = %operation.id.tenant, dependency, key, attempt,
+                fence = operation.fence, "{}", if ask_first { "asks what became of it" } else { "asks for it" }
+            );
             let heard = if ask_first {
                 self.inquire(operation, left).await
             } else {

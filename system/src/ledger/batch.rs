@@ -75,11 +75,25 @@ async fn attempt(
     }
     book.store(&mut transaction, writer, epoch).await?;
     committing.store(true, Ordering::Relaxed);
-    transaction
-        .commit()
-        .await
-        .map_err(|error| commit_failed(&error))?;
+    let committed = transaction.commit().await;
+    tell(&book, writer, epoch, committed.is_ok());
+    committed.map_err(|error| commit_failed(&error))?;
     Ok(replies)
+}
+
+/// Says what was written, or perhaps was: from these events alone a payment's story can be told.
+fn tell(book: &Book, writer: &Writer, epoch: i64, committed: bool) {
+    for (tenant, id) in book.changes.payments.keys() {
+        let Some(payment) = book.payments.get(&(*tenant, *id)) else {
+            continue;
+        };
+        let (state, version, region) = (payment.state.name(), payment.version, &*writer.region);
+        if committed {
+            tracing::info!(payment_id = %id, %tenant, state, version, epoch, region, "payment committed");
+        } else {
+            tracing::warn!(payment_id = %id, %tenant, state, version, epoch, region, "commit unanswered");
+        }
+    }
 }
 
 /// Shows the transaction these tenants' rows and no others, and holds the writer epoch until it ends.
