@@ -28,6 +28,7 @@ pub mod metrics;
 pub mod money;
 pub mod node;
 pub mod program;
+pub mod reconcile;
 pub mod service;
 pub mod sweeper;
 pub mod tenant;

@@ -28,6 +28,12 @@ struct Consumed {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Found {
+    difference: &'static str,
+    repaired: &'static str,
+}
+
 /// A process's counters. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -36,6 +42,7 @@ pub struct Metrics {
     seconds: Family<Route, Histogram>,
     relayed: Family<Outcome, Counter>,
     consumed: Family<Consumed, Counter>,
+    found: Family<Found, Counter>,
 }
 
 impl Default for Metrics {
@@ -46,7 +53,7 @@ impl Default for Metrics {
         let mut registry = Registry::default();
         registry.register("http_requests", "Requests answered", requests.clone());
         registry.register("http_request_seconds", "Time to the answer", seconds.clone());
-        let (relayed, consumed) = (Family::default(), Family::default());
+        let (relayed, consumed, found) = (Family::default(), Family::default(), Family::default());
         registry.register(
             "outbox_events",
             "Events of the outbox by what came of them",
@@ -57,12 +64,18 @@ impl Default for Metrics {
             "Messages of queues by what came of them",
             consumed.clone(),
         );
+        registry.register(
+            "reconciler_differences",
+            "Differences that the reconciler found",
+            found.clone(),
+        );
         Self {
             registry: Arc::new(Mutex::new(registry)),
             requests,
             seconds,
             relayed,
             consumed,
+            found,
         }
     }
 }
@@ -85,6 +98,12 @@ impl Metrics {
         self.consumed
             .get_or_create(&Consumed { subscriber, outcome })
             .inc();
+    }
+
+    /// Counts a difference that the reconciler found.
+    pub fn found(&self, difference: &'static str, repaired: bool) {
+        let repaired = if repaired { "yes" } else { "no" };
+        self.found.get_or_create(&Found { difference, repaired }).inc();
     }
 
     /// All counters as text.

@@ -18,6 +18,7 @@ use crate::{
     ledger::{Grouping, Ledger, LedgerError, watch_epoch},
     messages::{ConsumerConfig, RelayConfig, Subscriber, consumer::Consumer, relay::Relay},
     metrics::Metrics,
+    reconcile::{Reconciler, ReconcilerConfig},
     service::Service,
     sweeper::{self, SweeperConfig},
 };
@@ -33,6 +34,8 @@ pub enum Role {
     Relay,
     /// Takes events in for all subscribers
     Consumer,
+    /// Compares gate, ledger, providers, outbox and inboxes
+    Reconciler,
 }
 
 /// A process's clients of AWS, of one Region.
@@ -73,6 +76,8 @@ pub struct NodeConfig {
     pub relay: RelayConfig,
     /// How they are taken in.
     pub consumer: ConsumerConfig,
+    /// How all of it is compared.
+    pub reconciler: ReconcilerConfig,
     /// The payment service provider.
     pub psp: DependencyConfig,
     /// The KYC provider.
@@ -175,7 +180,8 @@ pub async fn run(
         psp: dependency(config.psp),
         kyc: dependency(config.kyc),
     };
-    let engine = Engine::new(ledger, externals, config.engine);
+    let gate = Gate::new(clients.dynamodb.clone(), config.gate);
+    let engine = Engine::new(ledger, externals.clone(), config.engine);
     if config.roles.contains(&Role::Sweeper) {
         let drain = drain.clone();
         roles.spawn(sweeper::run(
@@ -208,8 +214,19 @@ pub async fn run(
             roles.spawn(consumer.run(drain.clone()));
         }
     }
+    if config.roles.contains(&Role::Reconciler) {
+        let reconciler = Reconciler {
+            pool: worker_pool.clone(),
+            gate: gate.clone(),
+            externals,
+            queues: clients.sqs.clone(),
+            config: config.reconciler,
+            metrics: metrics.clone(),
+        };
+        roles.spawn(reconciler.run(drain.clone()));
+    }
     let router = if config.roles.contains(&Role::Gateway) {
-        let service = Service::new(Gate::new(clients.dynamodb, config.gate), engine);
+        let service = Service::new(gate, engine);
         Api::new(service, worker_pool, config.webhook_secret, metrics).router()
     } else {
         api::inside(metrics)

@@ -11,6 +11,7 @@ mod gate;
 mod latency;
 mod outage;
 mod quiescence;
+mod reconciliation;
 mod telemetry;
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,7 @@ pub const PROPERTIES: &[Property] = &[
     gate::PROPERTY,
     events::PROPERTY,
     quiescence::PROPERTY,
+    reconciliation::PROPERTY,
     telemetry::PROPERTY,
     outage::PROPERTY,
     latency::PROPERTY,

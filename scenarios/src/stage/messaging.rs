@@ -69,7 +69,7 @@ pub(super) fn workers(mut world: World, tuning: &Tuning) -> World {
         let tuning = tuning.clone();
         let host = host.run(move || {
             let config = node::NodeConfig {
-                roles: [Role::Relay, Role::Consumer].into(),
+                roles: [Role::Relay, Role::Consumer, Role::Reconciler].into(),
                 ..system::config(&tuning)
             };
             async move {

@@ -9,6 +9,7 @@ use payments::{
     ledger::Grouping,
     messages::{ConsumerConfig, RelayConfig},
     node::{self, NodeConfig, Role},
+    reconcile::ReconcilerConfig,
     sweeper::SweeperConfig,
 };
 use sumzero_sim::Host;
@@ -60,6 +61,12 @@ pub(super) fn config(tuning: &Tuning) -> NodeConfig {
         },
         relay: RelayConfig::default(),
         consumer: ConsumerConfig::default(),
+        // More often than anybody would elsewhere: worlds are short.
+        reconciler: ReconcilerConfig {
+            interval: Duration::from_secs(15),
+            age_min: Duration::from_secs(30),
+            ..ReconcilerConfig::default()
+        },
         psp: DependencyConfig::new("psp", format!("http://{}", at(network::PSP, HTTP))),
         kyc: DependencyConfig::new("kyc", format!("http://{}", at(network::KYC, HTTP))),
         // Smaller than in production, where a process makes more calls than a client of a world.

@@ -234,6 +234,6 @@ async fn quiesce(surroundings: &Surroundings) {
             return;
         }
         assert!(Instant::now() < deadline, "{unfinished:#?}");
-        sleep(Duration::from_millis(200)).await;
+        sleep(Duration::from_secs(1)).await;
     }
 }

@@ -100,7 +100,7 @@ fn carriers() -> Vec<Fault> {
 }
 
 fn the_broker_fails() {
-    let verdicts = hold(seeds(8), |seed| Script {
+    let verdicts = hold(seeds(6), |seed| Script {
         plan: swarm(seed, &broker()),
         ..Script::calm(seed)
     });
@@ -108,7 +108,7 @@ fn the_broker_fails() {
 }
 
 fn messages_come_twice_late_and_in_any_order() {
-    let verdicts = hold(seeds(8), |seed| Script {
+    let verdicts = hold(seeds(6), |seed| Script {
         plan: swarm(seed, &disorder()),
         ..Script::calm(seed)
     });
@@ -116,7 +116,7 @@ fn messages_come_twice_late_and_in_any_order() {
 }
 
 fn whoever_carries_events_dies() {
-    let verdicts = hold(seeds(8), |seed| Script {
+    let verdicts = hold(seeds(6), |seed| Script {
         plan: swarm(seed, &carriers()),
         ..Script::calm(seed)
     });
@@ -124,7 +124,7 @@ fn whoever_carries_events_dies() {
 }
 
 fn all_of_it_at_once() {
-    hold(seeds(12), |seed| Script {
+    hold(seeds(8), |seed| Script {
         psp: always(unreliable()),
         plan: swarm(seed, &[broker(), disorder(), carriers()].concat()),
         ..Script::calm(seed)

@@ -50,6 +50,7 @@ pub use audit::audit;
 pub use command::{Answer, Command, Mutation, Reply, Request};
 pub use epoch::watch_epoch;
 pub use error::LedgerError;
+pub(crate) use load::operation as load_operation;
 pub use payment::{Kind, Operation, OperationId, OperationKind, Outcome, Payment, Progress, State};
 pub use poster::Grouping;
 pub use read::{Caller, PAGE_MAX, StatementEntry, TraceStep};

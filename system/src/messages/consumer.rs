@@ -1,8 +1,8 @@
 //! Consumes a subscriber's queue. Any number of consumers may run on it.
 //!
-//! A message is deleted once its event is in the inbox. One whose predecessor is missing is put back for a while, longer each
-//! time; one that is no event, or that the database refuses, is put back likewise until SQS moves it to the dead-letter queue by
-//! its receive count.
+//! A message is deleted once its event is in the inbox. One whose predecessor is missing is put back for some seconds: not
+//! long, since whatever follows it waits as well. One that is no event, or that the database refuses, is put back until SQS
+//! moves it to the dead-letter queue by its receive count.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub struct ConsumerConfig {
     pub wait: Duration,
     /// Messages of one transaction.
     pub group_max: usize,
-    /// Longest time for which a message is put back.
+    /// Longest time for which a message is put back, in whole seconds.
     pub put_back_max: Duration,
 }
 
@@ -47,7 +47,7 @@ impl Default for ConsumerConfig {
             topology: Topology::default(),
             wait: Duration::from_secs(10),
             group_max: 100,
-            put_back_max: Duration::from_secs(300),
+            put_back_max: Duration::from_secs(10),
         }
     }
 }
@@ -252,7 +252,7 @@ impl Consumer {
                         .ok()
                 });
                 let pause = full_jitter(
-                    Duration::from_secs(2),
+                    Duration::from_secs(1),
                     self.config.put_back_max,
                     received.unwrap_or(1),
                 );

@@ -58,7 +58,7 @@ impl Default for RelayConfig {
             interval: Duration::from_millis(500),
             batch: 200,
             concurrency: 4,
-            lease: Duration::from_secs(30),
+            lease: Duration::from_secs(15),
             refusals_max: 5,
             pause_max: Duration::from_secs(30),
         }

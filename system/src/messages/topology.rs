@@ -9,8 +9,9 @@ use serde_json::json;
 
 use super::{relay::SOURCE, subscriber::Subscriber};
 
-/// Receives after which a message goes to the dead-letter queue.
-const RECEIVES_MAX: u32 = 10;
+/// Receives after which a message goes to the dead-letter queue. One that waits for its predecessor is received every few
+/// seconds: this gives the predecessor some minutes.
+const RECEIVES_MAX: u32 = 100;
 /// Seconds for which a received message is its consumer's: longer than a group takes.
 const VISIBILITY_S: u32 = 30;
 /// Seconds for which queues keep messages: the most that SQS allows.

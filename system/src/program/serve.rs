@@ -15,6 +15,7 @@ use crate::{
     ledger::Grouping,
     messages::{ConsumerConfig, RelayConfig},
     node::{self, NodeConfig, Role},
+    reconcile::ReconcilerConfig,
     sweeper::SweeperConfig,
 };
 
@@ -28,7 +29,7 @@ pub(super) struct Arguments {
         env = "PAYMENTS_ROLES",
         value_enum,
         value_delimiter = ',',
-        default_value = "gateway,sweeper,relay,consumer"
+        default_value = "gateway,sweeper,relay,consumer,reconciler"
     )]
     roles: Vec<Role>,
     /// Where it runs
@@ -110,6 +111,7 @@ pub(super) async fn run(arguments: Arguments) -> Done {
         },
         relay: RelayConfig::default(),
         consumer: ConsumerConfig::default(),
+        reconciler: ReconcilerConfig::default(),
         psp: DependencyConfig::new("psp", arguments.psp_url),
         kyc: DependencyConfig::new("kyc", arguments.kyc_url),
         breaker: BreakerConfig {
