@@ -101,7 +101,7 @@ fn bitten(verdict: &Verdict) -> usize {
 }
 
 /// A provider that behaves so until the faults are over.
-fn always(behaviour: Behaviour) -> Vec<Spell> {
+pub(crate) fn always(behaviour: Behaviour) -> Vec<Spell> {
     vec![Spell {
         at: Duration::ZERO,
         lasting: Duration::from_secs(60),
@@ -270,7 +270,7 @@ fn clocks_differ() {
     });
 }
 
-fn everything(seed: u64) -> Script {
+pub(crate) fn everything(seed: u64) -> Script {
     let all: Vec<_> = [processes(), dependencies(), links(), failovers(), skews()].concat();
     Script {
         psp: always(unreliable()),

@@ -4,6 +4,7 @@
 //! not under the standard harness. The same executable is also the program that the self-check starts: `program SEED TRACE`.
 
 mod faults;
+mod shrink;
 
 use std::panic::catch_unwind;
 
@@ -15,7 +16,8 @@ fn main() {
         return faults::program(rest);
     }
     let wanted: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
-    let chosen: Vec<&Test> = faults::TESTS
+    let all = [faults::TESTS, shrink::TESTS].concat();
+    let chosen: Vec<&Test> = all
         .iter()
         .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str())))
         .collect();
