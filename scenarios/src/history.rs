@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row, types::time::OffsetDateTime};
 
-use crate::externals::Effect;
+use crate::{deliveries::Deliveries, externals::Effect};
 
 /// An answer that ended a client's request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,6 +145,8 @@ pub struct Books {
     pub faults: Vec<String>,
     /// Operations that are still pending, by their keys.
     pub pending: Vec<String>,
+    /// Events and their deliveries.
+    pub deliveries: Deliveries,
 }
 
 impl Books {
@@ -181,6 +183,7 @@ impl Books {
         });
         let accounts = accounts.collect();
         let transfers = transfers(connection).await?;
+        let deliveries = Deliveries::read(&mut *connection).await?;
         let faults = payments::ledger::audit(connection).await?;
         Ok(Self {
             payments,
@@ -188,6 +191,7 @@ impl Books {
             transfers,
             faults,
             pending,
+            deliveries,
         })
     }
 }

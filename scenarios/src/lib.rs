@@ -3,6 +3,7 @@
 
 pub mod bisect;
 pub mod corpus;
+pub mod deliveries;
 pub mod externals;
 pub mod history;
 pub mod properties;

@@ -254,6 +254,78 @@ impl Gate {
         put.map(|_| ()).map_err(|error| unavailable(&error))
     }
 
+    /// What the gate keeps under a key, expired or not.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn look(
+        &self,
+        tenant: TenantId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Kept>, GateUnavailable> {
+        let (pk, sk) = address(tenant, key);
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.config.table)
+            .key("pk", AttributeValue::S(pk))
+            .key("sk", AttributeValue::S(sk))
+            .consistent_read(true)
+            .send()
+            .await;
+        let item = get.map_err(|error| unavailable(&error))?.item;
+        Ok(item.as_ref().and_then(kept))
+    }
+
+    /// Puts an answer back that the ledger has and the gate has lost.
+    ///
+    /// # Errors
+    /// When DynamoDB does not confirm it.
+    pub async fn restore(
+        &self,
+        tenant: TenantId,
+        key: &IdempotencyKey,
+        fingerprint: Fingerprint,
+        answer: &Answer,
+        now: OffsetDateTime,
+    ) -> Result<(), GateUnavailable> {
+        let ticket = Ticket {
+            tenant,
+            key: key.clone(),
+            fingerprint,
+            owner: "restored".to_owned(),
+            lease_until: now,
+        };
+        self.complete(&ticket, answer, now).await
+    }
+
+    /// A page of what the gate keeps, in its own order, and where the next one starts. None is the beginning, and the end.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn page(
+        &self,
+        start: Option<PageStart>,
+        count: i32,
+    ) -> Result<(Vec<Kept>, Option<PageStart>), GateUnavailable> {
+        let scan = self
+            .client
+            .scan()
+            .table_name(&self.config.table)
+            .limit(count)
+            .set_exclusive_start_key(start.map(|start| start.0))
+            .send()
+            .await
+            .map_err(|error| unavailable(&error))?;
+        let kept = scan.items().iter().filter_map(kept).collect();
+        Ok((kept, scan.last_evaluated_key.map(PageStart)))
+    }
+
+    /// For how long the gate keeps answers.
+    pub fn retention(&self) -> Duration {
+        self.config.retention
+    }
+
     /// Gives the claim back: nothing was done, and the client may try again at once.
     ///
     /// # Errors
@@ -277,6 +349,41 @@ impl Gate {
             other => other.map(|_| ()).map_err(|error| unavailable(&error)),
         }
     }
+}
+
+/// Where a page of the gate's items starts.
+#[derive(Clone, Debug)]
+pub struct PageStart(HashMap<String, AttributeValue>);
+
+/// What the gate keeps under a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Whose key.
+    pub tenant: TenantId,
+    /// The key.
+    pub key: IdempotencyKey,
+    /// The answer, if there is one yet.
+    pub answer: Option<Answer>,
+    /// Until when the last claim holds.
+    pub lease_until: OffsetDateTime,
+}
+
+/// The key that an item is about; none for items of other kinds.
+fn kept(item: &HashMap<String, AttributeValue>) -> Option<Kept> {
+    let (tenant, _) = item.get("pk")?.as_s().ok()?.split_once('#')?;
+    let lease_until: i128 = item.get("lease_until")?.as_n().ok()?.parse().ok()?;
+    Some(Kept {
+        tenant: tenant.parse().ok()?,
+        key: IdempotencyKey::new(item.get("sk")?.as_s().ok()?).ok()?,
+        answer: answer(item),
+        lease_until: OffsetDateTime::from_unix_timestamp_nanos(lease_until * 1_000_000).ok()?,
+    })
+}
+
+fn answer(item: &HashMap<String, AttributeValue>) -> Option<Answer> {
+    let status = item.get("answer_status")?.as_n().ok()?.parse().ok()?;
+    let body = item.get("answer_body")?.as_s().ok()?.clone();
+    Some(Answer { status, body })
 }
 
 /// An item of the table.
@@ -324,10 +431,8 @@ fn read(held: &HashMap<String, AttributeValue>, ticket: Ticket, now: OffsetDateT
     if held.get("fingerprint") != Some(&hex(&ticket.fingerprint.0)) {
         return Claim::Mismatch;
     }
-    let status = count("answer_status").and_then(|status| u16::try_from(status).ok());
-    if let Some((status, body)) = status.zip(text("answer_body")) {
-        let body = body.clone();
-        return Claim::Complete(Answer { status, body });
+    if let Some(answer) = answer(held) {
+        return Claim::Complete(answer);
     }
     let left = count("lease_until").unwrap_or_default() - milliseconds(now);
     Claim::InFlight {

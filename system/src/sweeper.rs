@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use crate::{
     backoff::full_jitter,
     clock::now,
+    drain::Drain,
     engine::{Ended, Engine},
     ledger::{LedgerError, Operation, due_operations, put_off},
 };
@@ -44,10 +45,10 @@ impl Default for SweeperConfig {
     }
 }
 
-/// Takes up what is due, for ever. `pool` is of the role `payments_worker`.
-pub async fn run(engine: Engine, pool: PgPool, config: SweeperConfig) {
+/// Takes up what is due until the drain, and ends what was taken up. `pool` is of the role `payments_worker`.
+pub async fn run(engine: Engine, pool: PgPool, config: SweeperConfig, mut drain: Drain) {
     let permits = Arc::new(Semaphore::new(config.concurrency));
-    loop {
+    while !drain.begun() {
         match due_operations(&pool, now(), now() + config.lease, config.batch).await {
             Ok(operations) => {
                 for operation in operations {
@@ -62,8 +63,10 @@ pub async fn run(engine: Engine, pool: PgPool, config: SweeperConfig) {
             }
             Err(error) => tracing::warn!(%error, "cannot look for work"),
         }
-        tokio::time::sleep(config.interval.mul_f64(0.5 + fastrand::f64())).await;
+        drain.sleep(config.interval.mul_f64(0.5 + fastrand::f64())).await;
     }
+    // Never closed: all of them means that nothing is under way.
+    let _ = permits.acquire_many(config.concurrency as u32).await;
 }
 
 async fn take_up(engine: &Engine, pool: &PgPool, operation: Operation, config: SweeperConfig) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use payments::node::Clients;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sumzero_sim::{
     Host, World,
@@ -14,7 +15,8 @@ use sumzero_sim::{
 use tokio::net::TcpListener;
 
 use super::network::{
-    self, DYNAMODB, DYNAMODB_REPLICATION, POSTGRES, POSTGRES_READER, POSTGRES_REPLICATION, RDS, REGIONS, at,
+    self, DYNAMODB, DYNAMODB_REPLICATION, HTTP, POSTGRES, POSTGRES_READER, POSTGRES_REPLICATION, RDS,
+    REGIONS, at,
 };
 
 /// DynamoDB in every Region.
@@ -89,23 +91,33 @@ pub(super) fn ledger(user: &str) -> PgConnectOptions {
         .ssl_mode(PgSslMode::Disable)
 }
 
+macro_rules! client {
+    ($sdk:ident, $address:expr) => {{
+        use $sdk::config::{
+            BehaviorVersion, Config, Credentials, Region,
+            retry::{RetryPartition, TokenBucket},
+        };
+        // The SDK keeps what retries cost for the whole process, and each host here is a process of its own.
+        let tokens = RetryPartition::custom("own")
+            .token_bucket(TokenBucket::default())
+            .build();
+        let config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(REGIONS[0]))
+            .endpoint_url(format!("http://{}", $address))
+            .credentials_provider(Credentials::new("AKIDEXAMPLE", "secret", None, None, "stage"))
+            .retry_partition(tokens)
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .build();
+        $sdk::Client::from_conf(config)
+    }};
+}
+
 /// The official SDK with its default retries, in the Region that writes.
-pub(super) fn dynamodb_client() -> aws_sdk_dynamodb::Client {
-    use aws_sdk_dynamodb::config::{
-        BehaviorVersion, Config, Credentials, Region,
-        retry::{RetryPartition, TokenBucket},
-    };
-    // The SDK keeps what retries cost for the whole process, and each host here is a process of its own.
-    let tokens = RetryPartition::custom("own")
-        .token_bucket(TokenBucket::default())
-        .build();
-    let config = Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(REGIONS[0]))
-        .endpoint_url(format!("http://{}", at(network::dynamodb(0), DYNAMODB)))
-        .credentials_provider(Credentials::new("AKIDEXAMPLE", "secret", None, None, "stage"))
-        .retry_partition(tokens)
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .build();
-    aws_sdk_dynamodb::Client::from_conf(config)
+pub(super) fn clients() -> Clients {
+    Clients {
+        dynamodb: client!(aws_sdk_dynamodb, at(network::dynamodb(0), DYNAMODB)),
+        eventbridge: client!(aws_sdk_eventbridge, at(network::eventbridge(0), HTTP)),
+        sqs: client!(aws_sdk_sqs, at(network::sqs(0), HTTP)),
+    }
 }

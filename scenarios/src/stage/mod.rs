@@ -4,13 +4,16 @@
 //! |---|---|
 //! | `aurora-REGION` | the simulated Aurora Global Database, one cluster a Region |
 //! | `dynamodb-REGION` | the simulated DynamoDB, the gate's table strongly consistent across three Regions |
+//! | `eventbridge-REGION`, `sqs-REGION` | the simulated EventBridge and SQS, one bus and its queues in the Region that writes |
 //! | `psp`, `kyc` | the stand-ins for the providers |
 //! | `gateway-N` | processes of the system, as `payments serve` runs them |
+//! | `worker-N` | processes of the system that publish events and take them in |
 //! | `operator` | migrates, adds a tenant, opens accounts; in the end waits until all is quiet and reads the books |
 //! | `client-N` | clients that insist: the same request under the same key until there is an answer |
 
 mod aws;
 mod clients;
+mod messaging;
 mod network;
 mod operator;
 mod system;
@@ -105,11 +108,13 @@ fn build(script: &Script, notes: &Notes, psp: &Provider, kyc: &Provider) -> Worl
     let mut world = network::links(World::new(script.seed));
     world = aws::dynamodb(world, script.seed);
     world = aws::aurora(world, script.seed);
+    world = messaging::services(world, script.seed);
     world = world.host(system::provider("psp", network::PSP, psp));
     world = world.host(system::provider("kyc", network::KYC, kyc));
     for number in 0..script.gateways {
-        world = world.host(system::gateway(number));
+        world = world.host(system::gateway(number, &script.tuning));
     }
+    world = messaging::workers(world, &script.tuning);
     world = world.client(operator::host(script, notes, psp, kyc));
     for number in 0..script.workload.clients {
         world = world.client(clients::host(number, script, notes));

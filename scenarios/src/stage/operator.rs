@@ -5,6 +5,7 @@ use std::{error::Error, time::Duration};
 use payments::{
     gate::{Gate, GateConfig},
     ledger::migrate,
+    messages::Topology,
 };
 use serde_json::json;
 use sqlx::{ConnectOptions, PgConnection};
@@ -116,7 +117,11 @@ async fn superuser() -> Result<PgConnection, sqlx::Error> {
 async fn set_up() -> Result<String, Box<dyn Error + Send + Sync>> {
     let mut connection = superuser().await?;
     migrate(&mut connection, REGIONS[0]).await?;
-    let gate = Gate::new(aws::dynamodb_client(), GateConfig::default());
+    let clients = aws::clients();
+    Topology::default()
+        .create(&clients.eventbridge, &clients.sqs)
+        .await?;
+    let gate = Gate::new(clients.dynamodb, GateConfig::default());
     let replicas: Vec<_> = REGIONS[1..].iter().map(|region| (*region).to_owned()).collect();
     gate.create_table(&replicas).await?;
     let keys = payments::tenant::add(&mut connection, "a tenant", Duration::from_hours(24)).await?;
@@ -132,7 +137,9 @@ async fn rest(notes: &Notes, script: &Script) -> Option<Books> {
         sleep(Duration::from_secs(5)).await;
         let read = async { Books::read(&mut superuser().await?).await };
         if let Ok(Ok(books)) = timeout(Duration::from_secs(10), read).await {
-            let quiet = books.pending.is_empty() && notes.lock().clients_done == script.workload.clients;
+            let told = books.deliveries.missing().is_empty();
+            let idle = books.pending.is_empty() && notes.lock().clients_done == script.workload.clients;
+            let quiet = idle && told;
             last = Some(books);
             if quiet {
                 break;

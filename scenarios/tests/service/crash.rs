@@ -218,19 +218,22 @@ async fn await_answers(shop: &Shop, count: u32) {
     sleep(Duration::from_millis(fastrand::u64(0..100))).await;
 }
 
+/// Waits until every operation is settled and every event has reached everybody.
 async fn quiesce(surroundings: &Surroundings) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(120);
     let mut superuser = surroundings.superuser().await;
     loop {
-        let query = "select count(*) from operation where state = 'pending'";
-        let pending: i64 = sqlx::query_scalar(query).fetch_one(&mut superuser).await.unwrap();
-        if pending == 0 {
+        let books = Books::read(&mut superuser).await.unwrap();
+        let undelivered = books
+            .deliveries
+            .missing()
+            .into_iter()
+            .map(|missing| missing.to_string());
+        let unfinished: Vec<_> = books.pending.into_iter().chain(undelivered).collect();
+        if unfinished.is_empty() {
             return;
         }
-        assert!(
-            Instant::now() < deadline,
-            "{pending} operations are still pending"
-        );
-        sleep(Duration::from_millis(100)).await;
+        assert!(Instant::now() < deadline, "{unfinished:#?}");
+        sleep(Duration::from_secs(1)).await;
     }
 }

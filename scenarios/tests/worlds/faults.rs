@@ -53,7 +53,7 @@ fn verdict(script: &Script) -> Verdict {
 }
 
 /// How many seeds a test tries. `SUMZERO_WORLDS_SEEDS` says otherwise, `SUMZERO_WORLDS_SEED` names a single one.
-fn seeds(usually: u64) -> Range<u64> {
+pub(crate) fn seeds(usually: u64) -> Range<u64> {
     if let Ok(seed) = std::env::var("SUMZERO_WORLDS_SEED") {
         let seed = seed.parse().expect("a number");
         return seed..seed + 1;
@@ -64,7 +64,7 @@ fn seeds(usually: u64) -> Range<u64> {
 }
 
 /// Performs a script for each seed. All properties hold, and the faults did bite.
-fn hold(seeds: Range<u64>, script: impl Fn(u64) -> Script) -> Vec<Verdict> {
+pub(crate) fn hold(seeds: Range<u64>, script: impl Fn(u64) -> Script) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     let mut failed = Vec::new();
     let count = seeds.end - seeds.start;
@@ -96,7 +96,7 @@ fn hold(seeds: Range<u64>, script: impl Fn(u64) -> Script) -> Vec<Verdict> {
 }
 
 /// How many faults bit.
-fn bitten(verdict: &Verdict) -> usize {
+pub(crate) fn bitten(verdict: &Verdict) -> usize {
     verdict.faults.iter().filter(|fault| fault.bites > 0).count()
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn always(behaviour: Behaviour) -> Vec<Spell> {
 }
 
 /// Draws the faults of a seed: some of the candidates, each at a time and for as long as the seed decides.
-fn swarm(seed: u64, candidates: &[Fault]) -> Plan {
+pub(crate) fn swarm(seed: u64, candidates: &[Fault]) -> Plan {
     let mut draw = Seed(seed).stream("plan");
     let mut below = |limit: u64| draw.next_u64() % limit;
     let mut faults: Vec<PlannedFault> = Vec::new();
@@ -160,7 +160,7 @@ fn processes_die_and_freeze() {
     assert!(verdicts.iter().any(|verdict| bitten(verdict) > 0));
 }
 
-fn unreliable() -> Behaviour {
+pub(crate) fn unreliable() -> Behaviour {
     Behaviour {
         jitter_ms: 3_000,
         declined_ppm: 50_000,

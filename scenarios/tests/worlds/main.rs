@@ -4,6 +4,7 @@
 //! not under the standard harness. The same executable is also the program that the self-check starts: `program SEED TRACE`.
 
 mod faults;
+mod messages;
 mod shrink;
 
 use std::panic::catch_unwind;
@@ -16,9 +17,9 @@ fn main() {
         return faults::program(rest);
     }
     let wanted: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
-    let all = [faults::TESTS, shrink::TESTS].concat();
-    let chosen: Vec<&Test> = all
-        .iter()
+    let chosen: Vec<&Test> = [faults::TESTS, messages::TESTS, shrink::TESTS]
+        .into_iter()
+        .flatten()
         .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str())))
         .collect();
     if words.iter().any(|word| word == "--list") {

@@ -12,7 +12,7 @@ use sqlx::{
 const STEPS: [(i64, &str, &str); 1] = [(1, "ledger", include_str!("../../migrations/0001_ledger.sql"))];
 
 /// The roles that the steps grant to. Roles belong to the server, not to the database.
-const ROLES: [&str; 2] = ["payments_service", "payments_worker"];
+const ROLES: [&str; 3] = ["payments_service", "payments_worker", "payments_consumer"];
 
 /// The schema could not be brought up to date.
 #[derive(Debug, thiserror::Error)]

@@ -3,11 +3,12 @@
 use crate::{
     gate::{Gate, GateConfig},
     ledger::migrate,
+    messages::Topology,
 };
 use clap::Args;
 use sqlx::{Connection, PgConnection};
 
-use super::{Done, dynamodb};
+use super::{Done, clients};
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -23,15 +24,24 @@ pub(super) struct Arguments {
     /// Two Regions that hold the gate's table besides this one: makes the table, if it is not there
     #[arg(long, env = "PAYMENTS_GATE_REPLICAS", value_delimiter = ',')]
     gate_replicas: Vec<String>,
+    /// Makes the event bus, the rules and the queues, if they are not there
+    #[arg(long, env = "PAYMENTS_SUBSCRIBE")]
+    subscribe: bool,
 }
 
 pub(super) async fn run(arguments: Arguments) -> Done {
     let mut connection = PgConnection::connect(&arguments.database_url).await?;
     migrate(&mut connection, &arguments.region).await?;
     connection.close().await?;
+    let clients = clients().await;
+    if arguments.subscribe {
+        Topology::default()
+            .create(&clients.eventbridge, &clients.sqs)
+            .await?;
+    }
     if !arguments.gate_replicas.is_empty() {
         let gate = Gate::new(
-            dynamodb().await,
+            clients.dynamodb,
             GateConfig {
                 table: arguments.gate_table,
                 ..GateConfig::default()

@@ -3,9 +3,12 @@
 mod migrate;
 mod serve;
 mod tenant;
+mod unpark;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+
+use crate::node::Clients;
 
 /// Whatever stops a subcommand, for its last line.
 type Done = Result<(), Box<dyn std::error::Error + Send + Sync>>;
@@ -27,6 +30,8 @@ enum Command {
     Migrate(migrate::Arguments),
     /// Add a tenant and print its API keys, which are stored nowhere else
     Tenant(tenant::Arguments),
+    /// Let the parked events of a payment be published after all
+    Unpark(unpark::Arguments),
     /// Serve
     Serve(Box<serve::Arguments>),
 }
@@ -53,6 +58,7 @@ pub fn run() -> std::process::ExitCode {
             match arguments.command {
                 Command::Migrate(arguments) => migrate::run(arguments).await,
                 Command::Tenant(arguments) => tenant::run(arguments).await,
+                Command::Unpark(arguments) => unpark::run(arguments).await,
                 Command::Serve(arguments) => serve::run(*arguments).await,
             }
         })
@@ -66,10 +72,15 @@ pub fn run() -> std::process::ExitCode {
     }
 }
 
-/// A client of DynamoDB, configured by the environment as any AWS SDK is.
-async fn dynamodb() -> aws_sdk_dynamodb::Client {
+/// Clients of AWS, configured by the environment as any AWS SDK is.
+async fn clients() -> Clients {
     let aws = aws_config::defaults(aws_config::BehaviorVersion::latest()).http_client(http_client());
-    aws_sdk_dynamodb::Client::new(&aws.load().await)
+    let aws = aws.load().await;
+    Clients {
+        dynamodb: aws_sdk_dynamodb::Client::new(&aws),
+        eventbridge: aws_sdk_eventbridge::Client::new(&aws),
+        sqs: aws_sdk_sqs::Client::new(&aws),
+    }
 }
 
 fn http_client() -> aws_sdk_dynamodb::config::SharedHttpClient {
