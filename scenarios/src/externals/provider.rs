@@ -63,6 +63,8 @@ pub struct Effect {
     pub currency: String,
     /// Which payment it was asked for.
     pub payment: String,
+    /// When, in nanoseconds of true time since the world began; 0 outside of worlds.
+    pub at_nanos: u64,
 }
 
 /// What it says.
@@ -191,6 +193,7 @@ impl Provider {
                 amount: known.ask.amount,
                 currency: known.ask.currency.clone(),
                 payment: known.ask.payment.clone(),
+                at_nanos: sumzero_sim::here().map_or(0, |here| here.at.as_nanos()),
             };
             state.effects.push(effect);
         }
