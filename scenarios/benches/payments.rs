@@ -74,13 +74,20 @@ fn main() {
     println!("\n## the gateway, with nothing else in its process");
     runtime.block_on(serve(&place, "gateway", rate, seconds));
     println!("\n## all roles in one process");
-    runtime.block_on(serve(&place, "gateway,sweeper,relay,consumer,reconciler", rate, seconds));
+    runtime.block_on(serve(
+        &place,
+        "gateway,sweeper,relay,consumer,reconciler",
+        rate,
+        seconds,
+    ));
 }
 
 fn machine() -> String {
     let text = |path| std::fs::read_to_string(path).unwrap_or_default();
     let (cpus, load) = (text("/proc/cpuinfo"), text("/proc/loadavg"));
-    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let model = cpus
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let model = model.map_or("an unknown processor", |(_, model)| model);
     let cores = thread::available_parallelism().map_or(0, usize::from);
     format!("{cores} cores of {model}, load average {}", load.trim())
@@ -91,15 +98,23 @@ async fn set_up() -> Place {
     postgres.create_database("ledger").expect("a database");
     let (mut variables, clients) = services();
     let url = |user| postgres.url(user, "ledger");
-    let mut owner = PgConnection::connect(&url("postgres")).await.expect("a connection");
-    ledger::migrate(&mut owner, "us-east-1").await.expect("the schema");
-    sqlx::query("create extension pg_stat_statements").execute(&mut owner).await.expect("the extension");
+    let mut owner = PgConnection::connect(&url("postgres"))
+        .await
+        .expect("a connection");
+    ledger::migrate(&mut owner, "us-east-1")
+        .await
+        .expect("the schema");
+    sqlx::query("create extension pg_stat_statements")
+        .execute(&mut owner)
+        .await
+        .expect("the extension");
     let tenant = payments::tenant::add(&mut owner, "a tenant", Duration::from_hours(24));
     let tenant = tenant.await.expect("a tenant");
     let gate = Gate::new(clients.dynamodb, GateConfig::default());
     gate.create_table(&[]).await.expect("the gate's table");
-    let topology = Topology::default().create(&clients.eventbridge, &clients.sqs);
-    topology.await.expect("queues");
+    let topology = Topology::default();
+    let created = topology.create(&clients.eventbridge, &clients.sqs).await;
+    created.expect("queues");
     for (name, value) in [
         ("PAYMENTS_DATABASE_URL", url("payments_service")),
         ("PAYMENTS_WORKER_DATABASE_URL", url("payments_worker")),
@@ -128,10 +143,16 @@ fn services() -> (Variables, payments::node::Clients) {
             };
             let mut aws = local::serve(options).await.expect("free ports");
             let region = &aws.regions()["us-east-1"];
-            let mut variables: Variables =
-                aws.shared().iter().chain(region).map(|(name, value)| (name.clone(), value.clone())).collect();
+            let mut variables: Variables = aws
+                .shared()
+                .iter()
+                .chain(region)
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect();
             for name in ["PAYMENTS_PSP_URL", "PAYMENTS_KYC_URL"] {
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+                let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+                    .await
+                    .expect("a port");
                 let url = format!("http://{}", listener.local_addr().expect("its address"));
                 variables.push((name.to_owned(), url));
                 tokio::spawn(Provider::default().serve(listener));
@@ -181,8 +202,15 @@ impl Process {
     /// A counter of the process; 0 if it has not counted yet.
     async fn counter(&self, name: &str) -> f64 {
         let url = format!("http://{}/metrics", self.address);
-        let text = reqwest::get(url).await.expect("metrics").text().await.expect("metrics");
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let text = reqwest::get(url)
+            .await
+            .expect("metrics")
+            .text()
+            .await
+            .expect("metrics");
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().expect("a number"))
     }
 }
@@ -211,21 +239,33 @@ async fn ask(place: &Place, process: &Process, rate: Option<f64>, workers: u32, 
 async fn serve(place: &Place, roles: &str, rate: f64, seconds: f64) {
     let process = Process::start(place, roles);
     let warm = ask(place, &process, None, 16, 3.0).await;
-    println!("as fast as 64 workers are answered (after {} charges to warm up):", warm.statuses[&201]);
+    println!(
+        "as fast as 64 workers are answered (after {} charges to warm up):",
+        warm.statuses[&201]
+    );
     let fast = ask(place, &process, None, 64, seconds / 2.0).await;
     print!("{fast}");
     println!("at {rate} a second:");
     let steady = ask(place, &process, Some(rate), 512, seconds).await;
     print!("{steady}");
     let met = steady.rate(201) >= 0.99 * rate && steady.latency(0.99) < Duration::from_millis(200);
-    println!("{rate} charges a second with p99 below 200 ms: {}", if met { "met" } else { "missed" });
+    println!(
+        "{rate} charges a second with p99 below 200 ms: {}",
+        if met { "met" } else { "missed" }
+    );
 }
 
 async fn statements(place: &Place, role: &str) -> f64 {
-    let mut superuser = PgConnection::connect(&place.postgres.url("postgres", "ledger")).await.expect("a connection");
+    let mut superuser = PgConnection::connect(&place.postgres.url("postgres", "ledger"))
+        .await
+        .expect("a connection");
     let query = "select coalesce(sum(s.calls), 0)::float8 from pg_stat_statements s join pg_roles r on r.oid = s.userid \
                  where r.rolname = $1";
-    sqlx::query_scalar(query).bind(role).fetch_one(&mut superuser).await.expect("counts")
+    sqlx::query_scalar(query)
+        .bind(role)
+        .fetch_one(&mut superuser)
+        .await
+        .expect("counts")
 }
 
 /// What one charge costs when no other shares its group: the upper bound.
@@ -234,7 +274,8 @@ async fn cost(place: &Place) {
     ask(place, &process, None, 1, 1.0).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     let published = r#"outbox_events_total{outcome="published"}"#;
-    let consumed = |subscriber| format!(r#"inbox_messages_total{{subscriber="{subscriber}",outcome="applied"}}"#);
+    let consumed =
+        |subscriber| format!(r#"inbox_messages_total{{subscriber="{subscriber}",outcome="applied"}}"#);
     let mut counters = vec![published.to_owned()];
     counters.extend(["notification", "receipts", "volume"].map(consumed));
     counters.extend(["write", "read"].map(|kind| format!(r#"gate_capacity_units_total{{kind="{kind}"}}"#)));
@@ -248,8 +289,14 @@ async fn cost(place: &Place) {
     let round_trips = statements(place, "payments_service").await - round_trips;
     // Until the last event is in the last inbox.
     tokio::time::sleep(Duration::from_secs(5)).await;
-    println!("charges: {charges}, p50 {:.1} ms", asked.latency(0.5).as_secs_f64() * 1e3);
-    println!("PostgreSQL round trips of the gateway: {:.1} a charge", round_trips / charges);
+    println!(
+        "charges: {charges}, p50 {:.1} ms",
+        asked.latency(0.5).as_secs_f64() * 1e3
+    );
+    println!(
+        "PostgreSQL round trips of the gateway: {:.1} a charge",
+        round_trips / charges
+    );
     for (counter, before) in counters.iter().zip(before) {
         let counted = process.counter(counter).await - before;
         println!("{counter}: {:.2} a charge", counted / charges);
@@ -259,10 +306,17 @@ async fn cost(place: &Place) {
 /// Transfers a second through the ledger, in groups and one a transaction.
 async fn post(place: &Place) {
     let url = place.postgres.url("payments_service", "ledger");
-    let pool = PgPoolOptions::new().max_connections(8).connect(&url).await.expect("a pool");
+    let pool = PgPoolOptions::new()
+        .max_connections(8)
+        .connect(&url)
+        .await
+        .expect("a pool");
     let account = wallet(&pool, place.tenant.tenant).await;
     let mut rates = Vec::new();
-    for (name, commands_max, count) in [("one a transaction", 1, 1_500), ("in groups of up to 64", 64, 12_000)] {
+    for (name, commands_max, count) in [
+        ("one a transaction", 1, 1_500),
+        ("in groups of up to 64", 64, 12_000),
+    ] {
         let grouping = Grouping {
             commands_max,
             waiting_max: 16_384,
@@ -299,12 +353,21 @@ async fn wallet(pool: &PgPool, tenant: TenantId) -> AccountId {
         currency: "EUR".parse().expect("a currency"),
         overdraft_limit: 1 << 40,
     };
-    ledger.submit(ledger::Command::Mutate(request, open)).await.expect("an account");
+    ledger
+        .submit(ledger::Command::Mutate(request, open))
+        .await
+        .expect("an account");
     id
 }
 
 /// Settlements: each books a transfer at once, and nothing outside is asked.
-async fn transfers(pool: &PgPool, tenant: TenantId, payer: AccountId, grouping: Grouping, count: usize) -> f64 {
+async fn transfers(
+    pool: &PgPool,
+    tenant: TenantId,
+    payer: AccountId,
+    grouping: Grouping,
+    count: usize,
+) -> f64 {
     let (ledger, _epoch) = ledger_of(pool, grouping);
     let payee = wallet(pool, tenant).await;
     let started = Instant::now();
@@ -319,7 +382,14 @@ async fn transfers(pool: &PgPool, tenant: TenantId, payer: AccountId, grouping: 
         ledger.submit(ledger::Command::Mutate(request(tenant), settle))
     };
     let replies = futures::future::join_all((0..count).map(settle)).await;
-    let booked = replies.iter().filter(|reply| matches!(reply, Ok(ledger::Reply::Resolved { .. })));
-    assert_eq!(booked.count(), count, "{:?}", replies.iter().find(|reply| reply.is_err()));
+    let booked = replies
+        .iter()
+        .filter(|reply| matches!(reply, Ok(ledger::Reply::Resolved { .. })));
+    assert_eq!(
+        booked.count(),
+        count,
+        "{:?}",
+        replies.iter().find(|reply| reply.is_err())
+    );
     count as f64 / started.elapsed().as_secs_f64()
 }

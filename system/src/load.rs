@@ -134,15 +134,27 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let answers: u64 = self.statuses.values().sum();
         let seconds = self.took.as_secs_f64();
-        writeln!(f, "answers: {answers} in {seconds:.1} s, {:.0} a second", answers as f64 / seconds)?;
+        writeln!(
+            f,
+            "answers: {answers} in {seconds:.1} s, {:.0} a second",
+            answers as f64 / seconds
+        )?;
         let ms = |part| self.latency(part).as_secs_f64() * 1e3;
         writeln!(
             f,
             "latency: p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms, max {:.1} ms",
-            ms(0.5), ms(0.9), ms(0.99), ms(0.999), ms(1.0)
+            ms(0.5),
+            ms(0.9),
+            ms(0.99),
+            ms(0.999),
+            ms(1.0)
         )?;
         for (status, count) in &self.statuses {
-            let name = if *status == 0 { "no answer".to_owned() } else { status.to_string() };
+            let name = if *status == 0 {
+                "no answer".to_owned()
+            } else {
+                status.to_string()
+            };
             writeln!(f, "status {name}: {count}, {:.0} a second", self.rate(*status))?;
         }
         for (error, count) in &self.errors {
@@ -274,7 +286,11 @@ impl Shared {
         } = self.config.mix;
         let account = |avoid: Option<usize>| {
             let number = fastrand::usize(0..self.accounts.len());
-            if Some(number) == avoid { (number + 1) % self.accounts.len() } else { number }
+            if Some(number) == avoid {
+                (number + 1) % self.accounts.len()
+            } else {
+                number
+            }
         };
         let all = u32::from(sales) + u32::from(authorizations) + u32::from(settlements);
         let drawn = fastrand::u32(0..all);

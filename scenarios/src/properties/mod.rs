@@ -29,12 +29,12 @@ pub struct Property {
 }
 
 /// All properties.
-pub const PROPERTIES: [Property; 12] = [
+pub const PROPERTIES: &[Property] = &[
     captures::PROPERTY,
     books::PROPERTY,
     answers::PROPERTY,
-    events::PROPERTY,
     gate::PROPERTY,
+    events::PROPERTY,
     quiescence::PROPERTY,
     reconciliation::PROPERTY,
     telemetry::PROPERTY,

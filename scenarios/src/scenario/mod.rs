@@ -7,6 +7,8 @@ mod catalogue;
 mod problem;
 mod template;
 
+use std::{ops::Range, time::Duration};
+
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use sumzero_sim::{Fault, Plan, PlannedFault, Seed, units};
@@ -14,7 +16,7 @@ use toml::de::DeTable;
 
 use crate::{
     properties::PROPERTIES,
-    script::{FORMAT, Limits, Script, Spell, Workload},
+    script::{FORMAT, Limits, Script, Spell, Tuning, Workload},
     stage,
 };
 
@@ -43,6 +45,8 @@ struct Drawn {
     #[serde(default = "two")]
     gateways: u8,
     #[serde(default)]
+    tuning: Tuning,
+    #[serde(default)]
     workload: Workload,
     #[serde(default)]
     limits: Limits,
@@ -65,13 +69,13 @@ fn two() -> u8 {
 #[serde(deny_unknown_fields)]
 struct When {
     #[serde(with = "units::duration")]
-    at: std::time::Duration,
+    at: Duration,
     #[serde(with = "units::optional_duration", default)]
-    lasting: Option<std::time::Duration>,
+    lasting: Option<Duration>,
 }
 
 /// Where in the file a value cannot be what it is.
-type Misfit = (std::ops::Range<usize>, String);
+type Misfit = (Range<usize>, String);
 
 impl Scenario {
     /// Reads a scenario and checks it: every key, every end of every range, every place that it names.
@@ -152,6 +156,7 @@ impl Scenario {
             scenario: self.name.clone(),
             seed,
             gateways: drawn.gateways,
+            tuning: drawn.tuning,
             workload: drawn.workload,
             psp: spells("psp")?,
             kyc: spells("kyc")?,
@@ -176,6 +181,24 @@ impl Scenario {
         };
         for (keys, value, low, high) in [
             (["", "gateways"], u32::from(script.gateways), 1, 8),
+            (
+                ["tuning", "attempts_max"],
+                u32::from(script.tuning.attempts_max),
+                1,
+                10_000,
+            ),
+            (
+                ["tuning", "breaker_failures"],
+                u32::from(script.tuning.breaker_failures),
+                1,
+                10,
+            ),
+            (
+                ["tuning", "group_max"],
+                u32::from(script.tuning.group_max),
+                1,
+                1_000,
+            ),
             (["workload", "clients"], u32::from(script.workload.clients), 1, 64),
             (["workload", "requests"], script.workload.requests, 1, 10_000),
             (
@@ -207,6 +230,14 @@ impl Scenario {
         if !(0.0..=5.0).contains(&script.workload.zipf) {
             let message = format!("zipf is {}, but must be 0 to 5", script.workload.zipf);
             return misfit(["workload", "zipf"], message);
+        }
+        for (name, lease) in [
+            ("gate_lease", script.tuning.gate_lease),
+            ("operation_lease", script.tuning.operation_lease),
+        ] {
+            if lease < Duration::from_secs(1) {
+                return misfit(["tuning", name], format!("{name} must be 1s or longer"));
+            }
         }
         if script.workload.patience.is_zero() {
             return misfit(

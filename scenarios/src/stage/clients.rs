@@ -119,8 +119,8 @@ impl Client {
                 Retry::Told => {
                     Duration::from_secs(retry_after.unwrap_or(1).min(10)).mul_f64(0.5 + fastrand::f64())
                 }
-                // Not within the same instant: even this client's packets need time.
-                Retry::AtOnce => Duration::from_millis(20),
+                // Not within the same instant: even a client in a hurry needs time to ask.
+                Retry::AtOnce => Duration::from_millis(500),
             };
             sleep(pause).await;
         }

@@ -13,6 +13,8 @@ use sumzero_sim::{
 };
 use tokio::net::TcpListener;
 
+use crate::script::Tuning;
+
 use super::{
     aws,
     network::{self, HTTP, REGIONS, at},
@@ -59,18 +61,21 @@ pub(super) fn services(mut world: World, seed: u64) -> World {
 }
 
 /// The processes that publish the ledger's events and take them in.
-pub(super) fn workers(mut world: World) -> World {
+pub(super) fn workers(mut world: World, tuning: &Tuning) -> World {
     for number in 0..WORKERS {
         let host = Host::new(format!("worker-{number}"))
             .region(REGIONS[0])
             .ip(network::worker(number));
-        let host = host.run(|| async {
-            let listener = TcpListener::bind(("0.0.0.0", HTTP)).await?;
+        let tuning = tuning.clone();
+        let host = host.run(move || {
             let config = node::NodeConfig {
                 roles: [Role::Relay, Role::Consumer, Role::Reconciler].into(),
-                ..system::config()
+                ..system::config(&tuning)
             };
-            node::run(config, aws::clients(), listener, std::future::pending()).await
+            async move {
+                let listener = TcpListener::bind(("0.0.0.0", HTTP)).await?;
+                node::run(config, aws::clients(), listener, std::future::pending()).await
+            }
         });
         world = world.host(host.restarts_after(Duration::from_secs(2)));
     }

@@ -112,9 +112,9 @@ fn build(script: &Script, notes: &Notes, psp: &Provider, kyc: &Provider) -> Worl
     world = world.host(system::provider("psp", network::PSP, psp));
     world = world.host(system::provider("kyc", network::KYC, kyc));
     for number in 0..script.gateways {
-        world = world.host(system::gateway(number));
+        world = world.host(system::gateway(number, &script.tuning));
     }
-    world = messaging::workers(world);
+    world = messaging::workers(world, &script.tuning);
     world = world.client(operator::host(script, notes, psp, kyc));
     for number in 0..script.workload.clients {
         world = world.client(clients::host(number, script, notes));

@@ -15,7 +15,7 @@ use payments::{
 use sumzero_sim::Host;
 use tokio::net::TcpListener;
 
-use crate::externals::Provider;
+use crate::{externals::Provider, script::Tuning};
 
 use super::{
     aws,
@@ -32,8 +32,8 @@ pub(super) fn provider(name: &str, ip: Ipv4Addr, provider: &Provider) -> Host {
     host.restarts_after(Duration::from_secs(1))
 }
 
-pub(super) fn config() -> NodeConfig {
-    let lease = Duration::from_secs(20);
+pub(super) fn config(tuning: &Tuning) -> NodeConfig {
+    let lease = tuning.operation_lease;
     NodeConfig {
         roles: [Role::Gateway, Role::Sweeper].into(),
         region: REGIONS[0].to_owned(),
@@ -41,11 +41,18 @@ pub(super) fn config() -> NodeConfig {
         worker_database: aws::ledger("payments_worker"),
         consumer_database: aws::ledger("payments_consumer"),
         connections: 4,
-        grouping: Grouping::default(),
-        gate: GateConfig::default(),
+        grouping: Grouping {
+            commands_max: tuning.group_max.into(),
+            ..Grouping::default()
+        },
+        gate: GateConfig {
+            lease: tuning.gate_lease,
+            ..GateConfig::default()
+        },
         engine: EngineConfig {
             lease,
             limit: lease / 2,
+            attempts_max: tuning.attempts_max.into(),
             ..EngineConfig::default()
         },
         sweeper: SweeperConfig {
@@ -62,20 +69,29 @@ pub(super) fn config() -> NodeConfig {
         },
         psp: DependencyConfig::new("psp", format!("http://{}", at(network::PSP, HTTP))),
         kyc: DependencyConfig::new("kyc", format!("http://{}", at(network::KYC, HTTP))),
-        breaker: BreakerConfig::default(),
+        // Smaller than in production, where a process makes more calls than a client of a world.
+        breaker: BreakerConfig {
+            window: 10,
+            failures: tuning.breaker_failures.into(),
+            ..BreakerConfig::default()
+        },
         webhook_secret: "a secret of the stage".to_owned(),
     }
 }
 
 /// A process that serves clients and takes up what others left. When it ends it is started again, as an orchestrator does.
-pub(super) fn gateway(number: u8) -> Host {
+pub(super) fn gateway(number: u8, tuning: &Tuning) -> Host {
+    let tuning = tuning.clone();
     let host = Host::new(format!("gateway-{number}"))
         .region(REGIONS[0])
         .ip(network::gateway(number));
-    let host = host.run(|| async {
-        let listener = TcpListener::bind(("0.0.0.0", HTTP)).await?;
-        let never = std::future::pending();
-        node::run(config(), aws::clients(), listener, never).await
+    let host = host.run(move || {
+        let config = config(&tuning);
+        async move {
+            let listener = TcpListener::bind(("0.0.0.0", HTTP)).await?;
+            let never = std::future::pending();
+            node::run(config, aws::clients(), listener, never).await
+        }
     });
     host.restarts_after(Duration::from_secs(2))
 }
