@@ -22,6 +22,8 @@ pub struct Script {
     pub seed: u64,
     /// Processes of the system in each Region.
     pub gateways: u8,
+    /// How the system is set up.
+    pub tuning: Tuning,
     /// What clients do.
     pub workload: Workload,
     /// How the payment service provider misbehaves.
@@ -37,6 +39,36 @@ pub struct Script {
     pub limits: Limits,
     /// The properties that are judged; empty: all.
     pub properties: Vec<String>,
+}
+
+/// How the system is set up, as far as scenarios change it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tuning {
+    /// How long a claim at the gate keeps others out.
+    #[serde(with = "units::duration")]
+    pub gate_lease: Duration,
+    /// How long a process works on an operation before another may.
+    #[serde(with = "units::duration")]
+    pub operation_lease: Duration,
+    /// Attempts after which an operation goes to limbo.
+    pub attempts_max: u16,
+    /// Failures of a dependency, of 10 calls, that open its breaker.
+    pub breaker_failures: u8,
+    /// Most postings of one transaction.
+    pub group_max: u16,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            gate_lease: Duration::from_secs(15),
+            operation_lease: Duration::from_secs(20),
+            attempts_max: 100,
+            breaker_failures: 5,
+            group_max: 64,
+        }
+    }
 }
 
 /// What clients do.
@@ -189,6 +221,7 @@ impl Script {
             scenario: "calm".to_owned(),
             seed,
             gateways: 2,
+            tuning: Tuning::default(),
             workload: Workload::default(),
             psp: Vec::new(),
             kyc: Vec::new(),

@@ -92,8 +92,7 @@ impl Survey {
             *self.reached.entry(point.clone()).or_default() += 1;
         }
         for fault in &verdict.faults {
-            let kind = fault.what.split_whitespace().next().unwrap_or_default();
-            let (planned, bit) = self.faults.entry(kind.to_owned()).or_default();
+            let (planned, bit) = self.faults.entry(fault.kind.clone()).or_default();
             *planned += 1;
             *bit += u64::from(fault.bites > 0);
         }

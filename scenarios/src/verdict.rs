@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use sumzero_sim::{FaultReport, HostReport, trace::Sink};
+use sumzero_sim::{FaultReport, HostReport, PlannedFault, trace::Sink};
 
 use crate::{
     history::History,
@@ -29,9 +29,20 @@ pub struct Verdict {
     /// The reach points that it reached.
     pub reached: Vec<String>,
     /// Every fault of the plan with how often it bit.
-    pub faults: Vec<FaultReport>,
+    pub faults: Vec<FaultVerdict>,
     /// Every host with how it stood at the end.
     pub hosts: Vec<HostReport>,
+}
+
+/// What became of a planned fault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultVerdict {
+    /// Its kind, as scenario files name it.
+    pub kind: String,
+    /// The fault, in words.
+    pub what: String,
+    /// How often it changed what happened. A fault that never bit has tested nothing.
+    pub bites: u64,
 }
 
 /// What can be said of a run.
@@ -44,6 +55,21 @@ pub enum Conclusion {
     Violated(Vec<Violation>),
     /// It cannot be told, and why: the world did not come to its end.
     Unknown(String),
+}
+
+impl Conclusion {
+    /// Judges a history by a script's properties and limits.
+    pub fn of(script: &Script, history: &History) -> Self {
+        let mut violations = judge(history, &script.limits);
+        violations.retain(|violation| {
+            script.properties.is_empty() || script.properties.contains(&violation.property)
+        });
+        if violations.is_empty() {
+            Self::Held
+        } else {
+            Self::Violated(violations)
+        }
+    }
 }
 
 impl fmt::Display for Conclusion {
@@ -90,25 +116,17 @@ impl Verdict {
         let (scenario, seed) = (script.scenario.clone(), script.seed);
         match performed {
             Ok(Performance { history, outcome }) => {
-                let mut violations = judge(history, &script.limits);
-                violations.retain(|violation| {
-                    script.properties.is_empty() || script.properties.contains(&violation.property)
-                });
                 let mut measures = Measures::of(history);
                 measures.finished_at_nanos = outcome.finished_at.as_nanos();
                 measures.events = outcome.events;
                 Self {
                     scenario,
                     seed,
-                    conclusion: if violations.is_empty() {
-                        Conclusion::Held
-                    } else {
-                        Conclusion::Violated(violations)
-                    },
+                    conclusion: Conclusion::of(script, history),
                     trace_hash: Some(outcome.trace_hash.to_string()),
                     measures,
                     reached: reached(history),
-                    faults: outcome.faults.clone(),
+                    faults: faults(script, &outcome.faults),
                     hosts: outcome.hosts.clone(),
                 }
             }
@@ -142,6 +160,16 @@ impl Verdict {
     pub fn fingerprints(&self) -> BTreeSet<String> {
         self.violations().iter().map(Violation::fingerprint).collect()
     }
+}
+
+fn faults(script: &Script, reports: &[FaultReport]) -> Vec<FaultVerdict> {
+    let planned = script.plan.faults.iter().zip(reports);
+    let verdict = |(planned, report): (&PlannedFault, &FaultReport)| FaultVerdict {
+        kind: planned.fault.kind(),
+        what: report.what.clone(),
+        bites: report.bites,
+    };
+    planned.map(verdict).collect()
 }
 
 impl Measures {

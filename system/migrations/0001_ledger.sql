@@ -166,14 +166,70 @@ create table outbox (
     -- Who made the change: the steps of a payment can be told apart by them.
     region        text not null,
     epoch         int8 not null,
+    -- parked: EventBridge will not have it. It and what follows it on its payment wait for an operator.
     state         text not null default 'pending' check (state in ('pending', 'published', 'parked')),
+    -- How often this very row was refused; an outage of the broker does not count.
     attempts      int4 not null default 0,
+    -- Not before: the lease of the relay that has it, or the pause after a refusal.
+    due_at        timestamptz,
     created_at    timestamptz not null,
     published_at  timestamptz,
     primary key (tenant_id, payment_id, seq)
 );
 
 create index outbox_due on outbox (created_at, payment_id, seq) where state = 'pending';
+
+-- What a subscriber has taken in: added in the transaction of the effect, never changed. The primary key refuses a second
+-- effect; an event is taken in only after its predecessor. `place` is the order on each payment.
+create table inbox (
+    subscriber   text not null,
+    tenant_id    uuid not null,
+    payment_id   uuid not null,
+    seq          int4 not null check (seq > 0),
+    place        int8 generated always as identity,
+    taken_in_at  timestamptz not null,
+    primary key (subscriber, tenant_id, payment_id, seq)
+);
+
+-- Effects. They refer to nothing: their subscribers know events only, and could keep them elsewhere.
+
+-- What a tenant is to be told of.
+create table notification (
+    tenant_id    uuid not null,
+    payment_id   uuid not null,
+    seq          int4 not null,
+    event_type   text not null,
+    body         text not null,
+    created_at   timestamptz not null
+);
+
+create index notification_feed on notification (tenant_id, payment_id, seq);
+
+-- Money that moved, a receipt each.
+create table receipt (
+    tenant_id    uuid not null,
+    payment_id   uuid not null,
+    seq          int4 not null,
+    kind         text not null check (kind in ('captured', 'refunded', 'settled')),
+    account_id   uuid not null,
+    currency     char(3) not null,
+    amount       int8 not null check (amount > 0),
+    issued_at    timestamptz not null
+);
+
+create index receipt_of on receipt (tenant_id, payment_id, seq);
+
+-- The read model: what a tenant's payments moved, by day.
+create table volume (
+    tenant_id    uuid not null,
+    day          date not null,
+    currency     char(3) not null,
+    captured     int8 not null check (captured >= 0),
+    refunded     int8 not null check (refunded >= 0),
+    settled      int8 not null check (settled >= 0),
+    events       int8 not null check (events > 0),
+    primary key (tenant_id, day, currency)
+);
 
 -- The gateways' role. It reads and adds; it changes projections and the state of work, never a fact.
 grant select on tenant, api_key, writer_epoch, account, payment, operation, transfer, leg, request, outbox to payments_service;
@@ -189,7 +245,13 @@ grant update (status, body) on request to payments_service;
 grant select on tenant, writer_epoch, account, payment, operation, transfer, leg, request, outbox to payments_worker;
 grant update (since) on writer_epoch to payments_worker;
 grant update (fence, attempts, lease_until) on operation to payments_worker;
-grant update (state, attempts, published_at) on outbox to payments_worker;
+grant update (state, attempts, due_at, published_at) on outbox to payments_worker;
+grant select on inbox to payments_worker;
+
+-- The subscribers' role. It knows nothing of the ledger, and takes nothing back.
+grant select, insert on inbox to payments_consumer;
+grant insert on notification, receipt to payments_consumer;
+grant select, insert, update on volume to payments_consumer;
 
 -- The controller's role: it makes another Region the writer and shows that the writer is alive. It sees no books.
 grant select, update on writer_epoch, heartbeat to payments_controller;

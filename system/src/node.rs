@@ -12,15 +12,18 @@ use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
     api::{self, Api},
+    drain::Drain,
     engine::{Engine, EngineConfig, Externals},
     external::{Breaker, BreakerConfig, Dependency, DependencyConfig},
     gate::{Gate, GateConfig},
     ledger::{Grouping, Ledger, Reader},
+    messages::{ConsumerConfig, RelayConfig, Subscriber, consumer::Consumer, relay::Relay},
     metrics::Metrics,
+    reconcile::{Reconciler, ReconcilerConfig},
     region::{
         Controller, ControllerConfig, Forwarder, GlobalDatabase, HealthTable, Keeper, KeeperConfig, Repair,
         RepairConfig, RoutingTable,
@@ -38,6 +41,23 @@ pub enum Role {
     Sweeper,
     /// Watches the Region that writes, and makes this one the writer when that is gone
     Controller,
+    /// Publishes the ledger's events
+    Relay,
+    /// Takes events in for all subscribers
+    Consumer,
+    /// Compares gate, ledger, providers, outbox and inboxes
+    Reconciler,
+}
+
+/// A process's clients of AWS, of one Region.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    /// The gate, and the breakers.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// Where the relay publishes.
+    pub eventbridge: aws_sdk_eventbridge::Client,
+    /// Where subscribers have their queues.
+    pub sqs: aws_sdk_sqs::Client,
 }
 
 /// How a process is set up.
@@ -53,7 +73,9 @@ pub struct NodeConfig {
     pub worker_database: PgConnectOptions,
     /// This Region's reader endpoint, as `payments_service`.
     pub replica_database: PgConnectOptions,
-    /// Most connections of each of the two.
+    /// The subscribers' database, as `payments_consumer`.
+    pub consumer_database: PgConnectOptions,
+    /// Most connections of each of them.
     pub connections: u32,
     /// How it learns which Region writes.
     pub keeper: KeeperConfig,
@@ -69,6 +91,12 @@ pub struct NodeConfig {
     pub engine: EngineConfig,
     /// How operations are taken up.
     pub sweeper: SweeperConfig,
+    /// How events are published.
+    pub relay: RelayConfig,
+    /// How they are taken in.
+    pub consumer: ConsumerConfig,
+    /// How all of it is compared.
+    pub reconciler: ReconcilerConfig,
     /// The payment service provider.
     pub psp: DependencyConfig,
     /// The KYC provider.
@@ -121,33 +149,65 @@ fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
         .connect_lazy_with(options)
 }
 
-/// The same client with time limits. By default the SDK waits for an answer for ever.
-fn bounded(dynamodb: &aws_sdk_dynamodb::Client) -> aws_sdk_dynamodb::Client {
-    let limits = TimeoutConfig::builder()
-        .operation_attempt_timeout(Duration::from_secs(2))
-        .operation_timeout(Duration::from_secs(6))
-        .build();
-    aws_sdk_dynamodb::Client::from_conf(dynamodb.config().to_builder().timeout_config(limits).build())
+/// How long a process that drains waits for its roles.
+const DRAIN_MAX: Duration = Duration::from_secs(25);
+
+impl Clients {
+    /// The same clients with time limits. By default the SDK waits for an answer for ever.
+    fn bounded(self, receive: Duration) -> Self {
+        let limits = |attempt: Duration| {
+            TimeoutConfig::builder()
+                .operation_attempt_timeout(attempt)
+                .operation_timeout(attempt * 3)
+                .build()
+        };
+        let attempt = Duration::from_secs(2);
+        let dynamodb = self
+            .dynamodb
+            .config()
+            .to_builder()
+            .timeout_config(limits(attempt));
+        let eventbridge = self
+            .eventbridge
+            .config()
+            .to_builder()
+            .timeout_config(limits(attempt));
+        let sqs = self
+            .sqs
+            .config()
+            .to_builder()
+            .timeout_config(limits(receive + attempt));
+        Self {
+            dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
+            eventbridge: aws_sdk_eventbridge::Client::from_conf(eventbridge.build()),
+            sqs: aws_sdk_sqs::Client::from_conf(sqs.build()),
+        }
+    }
 }
 
-/// Runs a process until `stop`: then whoever waits for an answer gets it, and what nobody waits for is left to others.
+/// Runs a process until `stop`: then whoever waits for an answer gets it, what is in hand is finished, and the rest is left
+/// to others.
 ///
 /// # Errors
 /// See [`NodeError`].
 pub async fn run(
     config: NodeConfig,
-    dynamodb: aws_sdk_dynamodb::Client,
+    clients: Clients,
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), NodeError> {
-    let dynamodb = bounded(&dynamodb);
+    let clients = clients.bounded(config.consumer.wait);
+    let metrics = Metrics::default();
+    let mut drain = Drain::when(stop);
+    let mut roles = JoinSet::new();
     let service_pool = pool(config.database, config.connections);
     let worker_pool = pool(config.worker_database, config.connections);
-    let table = RoutingTable::new(dynamodb.clone(), &config.gate.table, RoutingTable::LEDGER);
+    let table = RoutingTable::new(clients.dynamodb.clone(), &config.gate.table, RoutingTable::LEDGER);
     let keeper = Keeper::start(table.clone(), &config.region, config.keeper);
     let http = reqwest::Client::builder().no_proxy().build()?;
+    let breaker = |name| Breaker::new(name, clients.dynamodb.clone(), config.breaker.clone());
     let dependency = |settings: DependencyConfig| {
-        let breaker = Breaker::new(settings.name, dynamodb.clone(), config.breaker.clone());
+        let breaker = breaker(settings.name);
         (Dependency::new(http.clone(), settings), breaker)
     };
     let externals = Externals {
@@ -155,7 +215,7 @@ pub async fn run(
         kyc: dependency(config.kyc),
     };
     let forwarder = Forwarder::new(http, config.gateways, FORWARD_LIMIT);
-    let gate = Gate::new(dynamodb.clone(), config.gate);
+    let gate = Gate::new(clients.dynamodb.clone(), config.gate).counting(metrics.clone());
     if let Some(promotion) = config
         .promotion
         .filter(|_| config.roles.contains(&Role::Controller))
@@ -168,7 +228,7 @@ pub async fn run(
             config.grouping,
         );
         let repairing = Engine::new(ledger, externals.clone(), config.engine);
-        let repair_gate = Gate::new(dynamodb.clone(), promotion.repair_gate);
+        let repair_gate = Gate::new(clients.dynamodb.clone(), promotion.repair_gate);
         let controller = Controller {
             keeper: keeper.clone(),
             health: HealthTable::new(table),
@@ -182,33 +242,82 @@ pub async fn run(
         tokio::spawn(controller.run());
     }
     let ledger = Ledger::new(service_pool, &config.region, keeper.authority(), config.grouping);
-    let engine = Engine::new(ledger, externals, config.engine);
+    let engine = Engine::new(ledger, externals.clone(), config.engine);
     if config.roles.contains(&Role::Sweeper) {
-        tokio::spawn(sweeper::run(engine.clone(), worker_pool.clone(), config.sweeper));
+        let drain = drain.clone();
+        roles.spawn(sweeper::run(
+            engine.clone(),
+            worker_pool.clone(),
+            config.sweeper,
+            drain,
+        ));
     }
-    if !config.roles.contains(&Role::Gateway) {
-        stop.await;
-        return Ok(());
+    if config.roles.contains(&Role::Relay) {
+        let relay = Relay {
+            outbox: worker_pool.clone(),
+            events: clients.eventbridge,
+            breaker: breaker("eventbridge"),
+            config: config.relay,
+            metrics: metrics.clone(),
+            authority: keeper.authority(),
+        };
+        roles.spawn(relay.run(drain.clone()));
     }
-    let asking = keeper.clone();
-    let api = Api::new(
-        api::Parts {
+    if config.roles.contains(&Role::Consumer) {
+        let pool = pool(config.consumer_database, config.connections);
+        for subscriber in Subscriber::ALL {
+            let consumer = Consumer {
+                subscriber,
+                pool: pool.clone(),
+                queues: clients.sqs.clone(),
+                config: config.consumer.clone(),
+                metrics: metrics.clone(),
+                authority: keeper.authority(),
+            };
+            roles.spawn(consumer.run(drain.clone()));
+        }
+    }
+    if config.roles.contains(&Role::Reconciler) {
+        let reconciler = Reconciler {
+            pool: worker_pool.clone(),
+            gate: gate.clone(),
+            externals,
+            queues: clients.sqs.clone(),
+            config: config.reconciler,
+            metrics: metrics.clone(),
+            authority: keeper.authority(),
+        };
+        roles.spawn(reconciler.run(drain.clone()));
+    }
+    // Until it is known who writes, nobody can be served. But a process that cannot find out yet is told so, not kept waiting.
+    if let Err(error) = keeper.refresh().await {
+        tracing::warn!(%error, "who writes is not known yet");
+    }
+    let router = if config.roles.contains(&Role::Gateway) {
+        let parts = api::Parts {
             service: Service::new(gate, engine),
             work: worker_pool,
             webhook_secret: config.webhook_secret,
             keeper,
             forwarder,
             replica: Reader::new(pool(config.replica_database, config.connections)),
-        },
-        Metrics::default(),
-    );
-    // Until it is known who writes, nobody can be served. But a process that cannot find out yet is told so, not kept waiting.
-    if let Err(error) = asking.refresh().await {
-        tracing::warn!(%error, "who writes is not known yet");
-    }
-    tracing::info!(listen = %listener.local_addr()?, region = config.region, "serving");
-    axum::serve(listener, api.router())
-        .with_graceful_shutdown(stop)
+        };
+        Api::new(parts, metrics).router()
+    } else {
+        api::inside(metrics)
+    };
+    tracing::info!(listen = %listener.local_addr()?, region = config.region, roles = ?config.roles, "serving");
+    axum::serve(listener, router)
+        .with_graceful_shutdown(async move { drain.begins().await })
         .await?;
+    finish(roles).await;
     Ok(())
+}
+
+/// Waits for the roles to finish what they have in hand.
+async fn finish(mut roles: JoinSet<()>) {
+    let finished = async { while roles.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN_MAX, finished).await.is_err() {
+        tracing::warn!("draining took too long: what is left is taken up elsewhere");
+    }
 }

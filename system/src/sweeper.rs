@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use crate::{
     backoff::full_jitter,
     clock::now,
+    drain::Drain,
     engine::{Ended, Engine},
     ledger::{LedgerError, Operation, due_operations, put_off},
 };
@@ -44,10 +45,10 @@ impl Default for SweeperConfig {
     }
 }
 
-/// Takes up what is due, for ever. `pool` is of the role `payments_worker`.
-pub async fn run(engine: Engine, pool: PgPool, config: SweeperConfig) {
+/// Takes up what is due until the drain, and ends what was taken up. `pool` is of the role `payments_worker`.
+pub async fn run(engine: Engine, pool: PgPool, config: SweeperConfig, mut drain: Drain) {
     let permits = Arc::new(Semaphore::new(config.concurrency));
-    loop {
+    while !drain.begun() {
         if engine.ledger().epoch().is_err() {
             // Another Region's sweepers are at it.
             tokio::time::sleep(config.interval).await;
@@ -67,8 +68,10 @@ pub async fn run(engine: Engine, pool: PgPool, config: SweeperConfig) {
             }
             Err(error) => tracing::warn!(%error, "cannot look for work"),
         }
-        tokio::time::sleep(config.interval.mul_f64(0.5 + fastrand::f64())).await;
+        drain.sleep(config.interval.mul_f64(0.5 + fastrand::f64())).await;
     }
+    // Never closed: all of them means that nothing is under way.
+    let _ = permits.acquire_many(config.concurrency as u32).await;
 }
 
 async fn take_up(engine: &Engine, pool: &PgPool, operation: Operation, config: SweeperConfig) {
@@ -77,7 +80,7 @@ async fn take_up(engine: &Engine, pool: &PgPool, operation: Operation, config: S
         payment_id = %id.payment, tenant = %id.tenant, operation = id.kind.name(), fence = operation.fence, "taken up"
     );
     let attempts = operation.attempts.unsigned_abs();
-    let back = match engine.carry_out(operation.clone()).await {
+    let back = match engine.carry_out(operation.clone(), None).await {
         Ok(Ended::Open(reason)) => {
             tracing::warn!(payment_id = %id.payment, reason, "no outcome yet");
             full_jitter(Duration::from_secs(1), config.pause_max, attempts)

@@ -6,10 +6,12 @@ mod answers;
 mod books;
 mod captures;
 mod conflicts;
+mod events;
 mod gate;
 mod latency;
 mod outage;
 mod quiescence;
+mod reconciliation;
 mod telemetry;
 
 use serde::{Deserialize, Serialize};
@@ -27,12 +29,14 @@ pub struct Property {
 }
 
 /// All properties.
-pub const PROPERTIES: [Property; 10] = [
+pub const PROPERTIES: &[Property] = &[
     captures::PROPERTY,
     books::PROPERTY,
     answers::PROPERTY,
     gate::PROPERTY,
+    events::PROPERTY,
     quiescence::PROPERTY,
+    reconciliation::PROPERTY,
     telemetry::PROPERTY,
     outage::PROPERTY,
     latency::PROPERTY,

@@ -7,6 +7,8 @@ mod catalogue;
 mod problem;
 mod template;
 
+use std::{ops::Range, time::Duration};
+
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use sumzero_sim::{Fault, Plan, PlannedFault, Seed, units};
@@ -14,7 +16,7 @@ use toml::de::DeTable;
 
 use crate::{
     properties::PROPERTIES,
-    script::{FORMAT, Limits, Script, Spell, Workload},
+    script::{FORMAT, Limits, Script, Spell, Tuning, Workload},
     stage,
 };
 
@@ -31,6 +33,7 @@ pub struct Scenario {
     /// What it is about, in a sentence.
     pub about: String,
     template: Template,
+    digest: u64,
 }
 
 /// The file, with everything drawn but spells and faults, which are drawn one by one.
@@ -41,6 +44,8 @@ struct Drawn {
     _about: String,
     #[serde(default = "two")]
     gateways: u8,
+    #[serde(default)]
+    tuning: Tuning,
     #[serde(default)]
     workload: Workload,
     #[serde(default)]
@@ -64,13 +69,13 @@ fn two() -> u8 {
 #[serde(deny_unknown_fields)]
 struct When {
     #[serde(with = "units::duration")]
-    at: std::time::Duration,
+    at: Duration,
     #[serde(with = "units::optional_duration", default)]
-    lasting: Option<std::time::Duration>,
+    lasting: Option<Duration>,
 }
 
 /// Where in the file a value cannot be what it is.
-type Misfit = (std::ops::Range<usize>, String);
+type Misfit = (Range<usize>, String);
 
 impl Scenario {
     /// Reads a scenario and checks it: every key, every end of every range, every place that it names.
@@ -102,6 +107,7 @@ impl Scenario {
             name: name.to_owned(),
             about,
             template,
+            digest: xxhash_rust::xxh3::xxh3_64(text.as_bytes()),
         };
         for choice in 0..scenario.template.choices() {
             for high in [false, true] {
@@ -110,6 +116,11 @@ impl Scenario {
             }
         }
         Ok(scenario)
+    }
+
+    /// A hash of the file, in hexadecimal: another one picks other values.
+    pub fn digest(&self) -> String {
+        format!("{:016x}", self.digest)
     }
 
     /// What this seed picks.
@@ -145,6 +156,7 @@ impl Scenario {
             scenario: self.name.clone(),
             seed,
             gateways: drawn.gateways,
+            tuning: drawn.tuning,
             workload: drawn.workload,
             psp: spells("psp")?,
             kyc: spells("kyc")?,
@@ -170,6 +182,24 @@ impl Scenario {
         };
         for (keys, value, low, high) in [
             (["", "gateways"], u32::from(script.gateways), 1, 8),
+            (
+                ["tuning", "attempts_max"],
+                u32::from(script.tuning.attempts_max),
+                1,
+                10_000,
+            ),
+            (
+                ["tuning", "breaker_failures"],
+                u32::from(script.tuning.breaker_failures),
+                1,
+                10,
+            ),
+            (
+                ["tuning", "group_max"],
+                u32::from(script.tuning.group_max),
+                1,
+                1_000,
+            ),
             (["workload", "clients"], u32::from(script.workload.clients), 1, 64),
             (["workload", "requests"], script.workload.requests, 1, 10_000),
             (
@@ -201,6 +231,14 @@ impl Scenario {
         if !(0.0..=5.0).contains(&script.workload.zipf) {
             let message = format!("zipf is {}, but must be 0 to 5", script.workload.zipf);
             return misfit(["workload", "zipf"], message);
+        }
+        for (name, lease) in [
+            ("gate_lease", script.tuning.gate_lease),
+            ("operation_lease", script.tuning.operation_lease),
+        ] {
+            if lease < Duration::from_secs(1) {
+                return misfit(["tuning", name], format!("{name} must be 1s or longer"));
+            }
         }
         if script.workload.patience.is_zero() {
             return misfit(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use payments::region::GlobalDatabase;
+use payments::{node::Clients, region::GlobalDatabase};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sumzero_sim::{
     Host, World,
@@ -15,7 +15,8 @@ use sumzero_sim::{
 use tokio::net::TcpListener;
 
 use super::network::{
-    self, DYNAMODB, DYNAMODB_REPLICATION, POSTGRES, POSTGRES_READER, POSTGRES_REPLICATION, RDS, REGIONS, at,
+    self, DYNAMODB, DYNAMODB_REPLICATION, HTTP, POSTGRES, POSTGRES_READER, POSTGRES_REPLICATION, RDS,
+    REGIONS, at,
 };
 
 /// DynamoDB in every Region.
@@ -102,53 +103,48 @@ fn endpoint(region: usize, port: u16, user: &str) -> PgConnectOptions {
         .ssl_mode(PgSslMode::Disable)
 }
 
+macro_rules! client {
+    ($sdk:ident, $region:expr, $address:expr) => {{
+        use $sdk::config::{
+            BehaviorVersion, Config, Credentials, Region,
+            retry::{RetryPartition, TokenBucket},
+        };
+        // The SDK keeps what retries cost for the whole process, and each host here is a process of its own.
+        let tokens = RetryPartition::custom("own")
+            .token_bucket(TokenBucket::default())
+            .build();
+        let config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(REGIONS[$region]))
+            .endpoint_url(format!("http://{}", $address))
+            .credentials_provider(Credentials::new("AKIDEXAMPLE", "secret", None, None, "stage"))
+            .retry_partition(tokens)
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .build();
+        $sdk::Client::from_conf(config)
+    }};
+}
+
 /// The ledger's Global Database, asked for through the RDS API of a Region.
 pub(super) fn global_database(region: usize) -> GlobalDatabase {
-    use aws_sdk_rds::config::{
-        BehaviorVersion, Config, Credentials, Region,
-        retry::{RetryPartition, TokenBucket},
-        timeout::TimeoutConfig,
-    };
-    let tokens = RetryPartition::custom("own")
-        .token_bucket(TokenBucket::default())
-        .build();
-    let limits = TimeoutConfig::builder()
-        .operation_timeout(Duration::from_secs(5))
-        .build();
-    let config = Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(REGIONS[region]))
-        .endpoint_url(format!("http://{}", at(network::aurora(region), RDS)))
-        .credentials_provider(Credentials::new("AKIDEXAMPLE", "secret", None, None, "stage"))
-        .retry_partition(tokens)
-        .timeout_config(limits)
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .build();
     let arn = |region: &&str| {
         let arn = format!("arn:aws:rds:{region}:123456789012:cluster:{GLOBAL_CLUSTER}-{region}");
         ((*region).to_owned(), arn)
     };
     let clusters = REGIONS.iter().map(arn).collect();
-    GlobalDatabase::new(aws_sdk_rds::Client::from_conf(config), GLOBAL_CLUSTER, clusters)
+    let client = client!(aws_sdk_rds, region, at(network::aurora(region), RDS));
+    GlobalDatabase::new(client, GLOBAL_CLUSTER, clusters)
 }
 
 /// The official SDK with its default retries, in a Region.
-pub(super) fn dynamodb_client(region: usize) -> aws_sdk_dynamodb::Client {
-    use aws_sdk_dynamodb::config::{
-        BehaviorVersion, Config, Credentials, Region,
-        retry::{RetryPartition, TokenBucket},
-    };
-    // The SDK keeps what retries cost for the whole process, and each host here is a process of its own.
-    let tokens = RetryPartition::custom("own")
-        .token_bucket(TokenBucket::default())
-        .build();
-    let config = Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(REGIONS[region]))
-        .endpoint_url(format!("http://{}", at(network::dynamodb(region), DYNAMODB)))
-        .credentials_provider(Credentials::new("AKIDEXAMPLE", "secret", None, None, "stage"))
-        .retry_partition(tokens)
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .build();
-    aws_sdk_dynamodb::Client::from_conf(config)
+pub(super) fn clients(region: usize) -> Clients {
+    Clients {
+        dynamodb: client!(aws_sdk_dynamodb, region, at(network::dynamodb(region), DYNAMODB)),
+        eventbridge: client!(
+            aws_sdk_eventbridge,
+            region,
+            at(network::eventbridge(region), HTTP)
+        ),
+        sqs: client!(aws_sdk_sqs, region, at(network::sqs(region), HTTP)),
+    }
 }

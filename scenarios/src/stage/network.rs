@@ -33,6 +33,18 @@ pub(super) fn dynamodb(region: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, region as u8, 0, 2)
 }
 
+pub(super) fn eventbridge(region: usize) -> Ipv4Addr {
+    Ipv4Addr::new(10, region as u8, 0, 3)
+}
+
+pub(super) fn sqs(region: usize) -> Ipv4Addr {
+    Ipv4Addr::new(10, region as u8, 0, 4)
+}
+
+pub(super) fn worker(region: usize, number: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, region as u8, 2, number + 1)
+}
+
 /// A process that serves clients.
 pub(super) struct Gateway {
     pub name: String,

@@ -5,7 +5,9 @@ use std::{error::Error, time::Duration};
 use payments::{
     gate::{Gate, GateConfig},
     ledger::migrate,
+    messages::Topology,
     region::{RoutingTable, State, hand_over},
+    tenant::{self, NewTenant},
 };
 use serde_json::json;
 use sqlx::types::time::OffsetDateTime;
@@ -22,6 +24,7 @@ use crate::{
 use super::{
     Notes, Opened, TradingAccount, aws,
     clients::Client,
+    decisions::decide,
     network::{ELSEWHERE, REGIONS},
     trade::Asked,
 };
@@ -37,20 +40,22 @@ pub(super) fn host(
     kyc: &Provider,
 ) -> Host {
     let (script, notes) = (script.clone(), notes.clone());
-    let spells = [
-        (psp.clone(), script.psp.clone()),
-        (kyc.clone(), script.kyc.clone()),
-    ];
+    let (psp, kyc) = (psp.clone(), kyc.clone());
     Host::new("operator").region(ELSEWHERE).run(move || {
-        let (script, notes, spells) = (script.clone(), notes.clone(), spells.clone());
-        let database = database.clone();
+        let (script, notes) = (script.clone(), notes.clone());
+        let (psp, kyc, database) = (psp.clone(), kyc.clone(), database.clone());
         async move {
             let started = Instant::now();
-            for (provider, spells) in spells {
-                tokio::spawn(misbehave(provider, spells, started));
+            for (provider, spells) in [(&psp, &script.psp), (&kyc, &script.kyc)] {
+                tokio::spawn(misbehave(provider.clone(), spells.clone(), started));
             }
-            let api_key = set_up().await?;
-            let client = Client::new("operator", &script, &api_key, &notes)?;
+            let NewTenant {
+                api_key,
+                operator_key,
+                ..
+            } = set_up().await?;
+            let client = Client::new("operator", &script, &api_key, None)?;
+            let operator = Client::new("operator", &script, &operator_key, None)?;
             let accounts = open_accounts(&client, script.workload.accounts).await?;
             for handover in script.handovers.clone() {
                 tokio::spawn(hand_over_at(handover, started));
@@ -59,14 +64,23 @@ pub(super) fn host(
 
             sleep(script.quiet_from().saturating_sub(started.elapsed())).await;
             let quiet_from = here().map_or(0, |here| here.at.as_nanos());
-            let books = rest(&notes, &script, &database).await;
-            let (told, attempts) = {
-                let mut notes = notes.lock();
-                (
-                    notes.history.told.clone(),
-                    std::mem::take(&mut notes.history.attempts),
-                )
-            };
+            let started = Instant::now();
+            let mut books = None;
+            while started.elapsed() < script.limits.rest {
+                sleep(Duration::from_secs(5)).await;
+                let read = async { Books::read(&mut superuser(&database).await?).await };
+                let Ok(Ok(read)) = timeout(Duration::from_secs(10), read).await else {
+                    continue;
+                };
+                let clients_done = notes.lock().clients_done == script.workload.clients;
+                let quiet = clients_done && is_quiet(&read) && open().await;
+                books = Some(read);
+                if quiet {
+                    break;
+                }
+                decide(&operator, &psp, &kyc).await;
+            }
+            let told = notes.lock().history.told.clone();
             let mut again = Vec::new();
             for told in told.into_iter().filter(|told| told.is_final()) {
                 let asked = Asked {
@@ -78,7 +92,6 @@ pub(super) fn host(
                 again.extend(client.insist(&asked, SET_UP_WITHIN).await);
             }
             let mut notes = notes.lock();
-            notes.history.attempts = attempts;
             notes.history.books = books;
             notes.history.told_again = again;
             notes.history.quiet_from_nanos = quiet_from;
@@ -134,24 +147,10 @@ async fn superuser(database: &GlobalCluster) -> Result<PgConnection, sqlx::Error
         .await
 }
 
-/// Migrates, makes the gate's table, adds a tenant. Its API key.
-async fn set_up() -> Result<String, Box<dyn Error + Send + Sync>> {
-    let mut connection = aws::ledger(0, "postgres").connect().await?;
-    migrate(&mut connection, REGIONS[0]).await?;
-    let client = aws::dynamodb_client(0);
-    let gate = Gate::new(client.clone(), GateConfig::default());
-    let replicas: Vec<_> = REGIONS[1..].iter().map(|region| (*region).to_owned()).collect();
-    gate.create_table(&replicas).await?;
-    let routing = RoutingTable::new(client, GateConfig::default().table, RoutingTable::LEDGER);
-    routing.create(REGIONS[0], 1, OffsetDateTime::now_utc()).await?;
-    let keys = payments::tenant::add(&mut connection, "a tenant", Duration::from_hours(24)).await?;
-    Ok(keys.api_key)
-}
-
 /// What the operator's program sees of the routing, through whichever Region's DynamoDB answers.
 fn routing(region: usize) -> RoutingTable {
     let table = GateConfig::default().table;
-    RoutingTable::new(aws::dynamodb_client(region), table, RoutingTable::LEDGER)
+    RoutingTable::new(aws::clients(region).dynamodb, table, RoutingTable::LEDGER)
 }
 
 /// Asks until it is taken that another Region write, as `payments region evacuate` does.
@@ -177,21 +176,26 @@ async fn open() -> bool {
     false
 }
 
-/// Waits until every client has ended and nothing is pending, or gives up waiting. The books as they are then, if they can
-/// be read at all.
-async fn rest(notes: &Notes, script: &Script, database: &GlobalCluster) -> Option<Books> {
-    let started = Instant::now();
-    let mut last = None;
-    while started.elapsed() < script.limits.rest {
-        sleep(Duration::from_secs(5)).await;
-        let read = async { Books::read(&mut superuser(database).await?).await };
-        if let Ok(Ok(books)) = timeout(Duration::from_secs(10), read).await {
-            let quiet = books.pending.is_empty() && notes.lock().clients_done == script.workload.clients;
-            last = Some(books);
-            if quiet && open().await {
-                break;
-            }
-        }
+/// Migrates, makes the gate's table, adds a tenant.
+async fn set_up() -> Result<NewTenant, Box<dyn Error + Send + Sync>> {
+    let mut connection = aws::ledger(0, "postgres").connect().await?;
+    migrate(&mut connection, REGIONS[0]).await?;
+    for region in 0..REGIONS.len() {
+        let clients = aws::clients(region);
+        Topology::default()
+            .create(&clients.eventbridge, &clients.sqs)
+            .await?;
     }
-    last
+    let gate = Gate::new(aws::clients(0).dynamodb, GateConfig::default());
+    let replicas: Vec<_> = REGIONS[1..].iter().map(|region| (*region).to_owned()).collect();
+    gate.create_table(&replicas).await?;
+    let table = routing(0);
+    table.create(REGIONS[0], 1, OffsetDateTime::now_utc()).await?;
+    Ok(tenant::add(&mut connection, "a tenant", Duration::from_hours(24)).await?)
+}
+
+/// Whether nothing is under way any more: no operation, no decision to be made, no event to be delivered.
+fn is_quiet(books: &Books) -> bool {
+    let limbo = books.payments.iter().any(|payment| payment.state == "limbo");
+    books.pending.is_empty() && !limbo && books.deliveries.missing().is_empty()
 }

@@ -7,14 +7,16 @@ use payments::{
     external::{BreakerConfig, DependencyConfig},
     gate::GateConfig,
     ledger::Grouping,
+    messages::{ConsumerConfig, RelayConfig},
     node::{self, NodeConfig, PromotionConfig, Role},
+    reconcile::ReconcilerConfig,
     region::{ControllerConfig, KeeperConfig, RepairConfig},
     sweeper::SweeperConfig,
 };
 use sumzero_sim::Host;
 use tokio::net::TcpListener;
 
-use crate::externals::Provider;
+use crate::{externals::Provider, script::Script};
 
 use super::{
     aws,
@@ -31,11 +33,15 @@ pub(super) fn provider(name: &str, ip: Ipv4Addr, provider: &Provider) -> Host {
     host.restarts_after(Duration::from_secs(1))
 }
 
-fn config(region: usize, gateways: u8) -> NodeConfig {
-    let lease = Duration::from_secs(20);
+pub(super) fn config(region: usize, script: &Script) -> NodeConfig {
+    let tuning = &script.tuning;
+    let lease = tuning.operation_lease;
     let urls = |region: usize| {
         let url = |number| format!("http://{}", at(network::gateway(region, number).ip, HTTP));
-        (REGIONS[region].to_owned(), (0..gateways).map(url).collect())
+        (
+            REGIONS[region].to_owned(),
+            (0..script.gateways).map(url).collect(),
+        )
     };
     NodeConfig {
         roles: [Role::Gateway, Role::Sweeper, Role::Controller].into(),
@@ -43,6 +49,7 @@ fn config(region: usize, gateways: u8) -> NodeConfig {
         database: aws::ledger(region, "payments_service"),
         worker_database: aws::ledger(region, "payments_worker"),
         replica_database: aws::replica(region, "payments_service"),
+        consumer_database: aws::ledger(region, "payments_consumer"),
         keeper: KeeperConfig::default(),
         gateways: (0..REGIONS.len()).map(urls).collect(),
         promotion: Some(PromotionConfig {
@@ -53,35 +60,58 @@ fn config(region: usize, gateways: u8) -> NodeConfig {
             repair_gate: GateConfig::default(),
         }),
         connections: 4,
-        grouping: Grouping::default(),
-        gate: GateConfig::default(),
+        grouping: Grouping {
+            commands_max: tuning.group_max.into(),
+            ..Grouping::default()
+        },
+        gate: GateConfig {
+            lease: tuning.gate_lease,
+            ..GateConfig::default()
+        },
         engine: EngineConfig {
             lease,
             limit: lease / 2,
+            attempts_max: tuning.attempts_max.into(),
             ..EngineConfig::default()
         },
         sweeper: SweeperConfig {
             lease,
             ..SweeperConfig::default()
         },
+        relay: RelayConfig::default(),
+        consumer: ConsumerConfig::default(),
+        // More often than anybody would elsewhere: worlds are short.
+        reconciler: ReconcilerConfig {
+            interval: Duration::from_secs(15),
+            age_min: Duration::from_secs(30),
+            ..ReconcilerConfig::default()
+        },
         psp: DependencyConfig::new("psp", format!("http://{}", at(network::PSP, HTTP))),
         kyc: DependencyConfig::new("kyc", format!("http://{}", at(network::KYC, HTTP))),
-        breaker: BreakerConfig::default(),
+        // Smaller than in production, where a process makes more calls than a client of a world.
+        breaker: BreakerConfig {
+            window: 10,
+            failures: tuning.breaker_failures.into(),
+            ..BreakerConfig::default()
+        },
         webhook_secret: "a secret of the stage".to_owned(),
     }
 }
 
 /// A process that serves clients, takes up what others left and watches the Region that writes. When it ends it is started
 /// again, as an orchestrator does.
-pub(super) fn gateway(region: usize, number: u8, gateways: u8, set_up: fn(&mut NodeConfig)) -> Host {
+pub(super) fn gateway(region: usize, number: u8, script: &Script, set_up: fn(&mut NodeConfig)) -> Host {
     let place = network::gateway(region, number);
+    let script = script.clone();
     let host = Host::new(place.name).region(REGIONS[region]).ip(place.ip);
-    let host = host.run(move || async move {
-        let listener = TcpListener::bind(("0.0.0.0", HTTP)).await?;
-        let never = std::future::pending();
-        let mut config = config(region, gateways);
+    let host = host.run(move || {
+        let mut config = config(region, &script);
         set_up(&mut config);
-        node::run(config, aws::dynamodb_client(region), listener, never).await
+        async move {
+            let listener = TcpListener::bind(("0.0.0.0", HTTP)).await?;
+            let never = std::future::pending();
+            node::run(config, aws::clients(region), listener, never).await
+        }
     });
     host.restarts_after(Duration::from_secs(2))
 }

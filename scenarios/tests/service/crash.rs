@@ -13,7 +13,7 @@ use std::{
 use scenarios::{
     externals::{Behaviour, Kind},
     history::{Books, History},
-    properties::judge,
+    properties::{Violation, judge},
     script::Limits,
 };
 use serde_json::{Value, json};
@@ -173,7 +173,7 @@ async fn killed_at_random_moments_it_loses_nothing_and_takes_nothing_twice() {
         books: Some(books),
         ..History::default()
     };
-    assert_eq!(judge(&history, &Limits::default()), []);
+    assert_eq!(verdict(&history), []);
     // Everybody who was told something is told the same again.
     let told = std::mem::take(&mut *shop.told.lock().unwrap());
     for (key, (path, body, first)) in &told {
@@ -194,11 +194,19 @@ async fn killed_at_random_moments_it_loses_nothing_and_takes_nothing_twice() {
     // The verdict can be another: an effect too many, one too few.
     let mut twice = history.clone();
     twice.effects.push(effects[0].clone());
-    assert!(!judge(&twice, &Limits::default()).is_empty());
+    assert!(!verdict(&twice).is_empty());
     let mut lost = history;
     let sale = effects.iter().position(|effect| effect.kind == Kind::Sale);
     lost.effects.remove(sale.expect("there were sales"));
-    assert!(!judge(&lost, &Limits::default()).is_empty());
+    assert!(!verdict(&lost).is_empty());
+}
+
+/// All properties but the one of the telemetry: what these processes say of themselves is not recorded.
+fn verdict(history: &History) -> Vec<Violation> {
+    let violations = judge(history, &Limits::default()).into_iter();
+    violations
+        .filter(|violation| violation.property != "telemetry")
+        .collect()
 }
 
 /// Waits until clients have heard so many answers since, or for 3 s: so that a slow machine kills no less at random, and no
@@ -218,19 +226,22 @@ async fn await_answers(shop: &Shop, count: u32) {
     sleep(Duration::from_millis(fastrand::u64(0..100))).await;
 }
 
+/// Waits until every operation is settled and every event has reached everybody.
 async fn quiesce(surroundings: &Surroundings) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(120);
     let mut superuser = surroundings.superuser().await;
     loop {
-        let query = "select count(*) from operation where state = 'pending'";
-        let pending: i64 = sqlx::query_scalar(query).fetch_one(&mut superuser).await.unwrap();
-        if pending == 0 {
+        let books = Books::read(&mut superuser).await.unwrap();
+        let undelivered = books
+            .deliveries
+            .missing()
+            .into_iter()
+            .map(|missing| missing.to_string());
+        let unfinished: Vec<_> = books.pending.into_iter().chain(undelivered).collect();
+        if unfinished.is_empty() {
             return;
         }
-        assert!(
-            Instant::now() < deadline,
-            "{pending} operations are still pending"
-        );
-        sleep(Duration::from_millis(100)).await;
+        assert!(Instant::now() < deadline, "{unfinished:#?}");
+        sleep(Duration::from_secs(1)).await;
     }
 }

@@ -53,6 +53,7 @@ impl Surroundings {
             ("PAYMENTS_OWNER_DATABASE_URL", url("postgres")),
             ("PAYMENTS_DATABASE_URL", url("payments_service")),
             ("PAYMENTS_WORKER_DATABASE_URL", url("payments_worker")),
+            ("PAYMENTS_CONSUMER_DATABASE_URL", url("payments_consumer")),
             ("PAYMENTS_PSP_URL", psp_url),
             ("PAYMENTS_KYC_URL", kyc_url),
             ("PAYMENTS_WEBHOOK_SECRET", "a secret of the test".to_owned()),
@@ -71,6 +72,7 @@ impl Surroundings {
             "migrate",
             "--gate-replicas",
             "us-east-2,us-west-2",
+            "--subscribe",
         ]));
         let printed = run(&mut program(&["tenant", "--name", "a tenant"]));
         let value = |name: &str| {

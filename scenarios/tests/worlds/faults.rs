@@ -102,12 +102,12 @@ pub(crate) fn hold(seeds: Range<u64>, script: impl Fn(u64) -> Script) -> Vec<Ver
 }
 
 /// How many faults bit.
-fn bitten(verdict: &Verdict) -> usize {
+pub(crate) fn bitten(verdict: &Verdict) -> usize {
     verdict.faults.iter().filter(|fault| fault.bites > 0).count()
 }
 
 /// A provider that behaves so until the faults are over.
-fn always(behaviour: Behaviour) -> Vec<Spell> {
+pub(crate) fn always(behaviour: Behaviour) -> Vec<Spell> {
     vec![Spell {
         at: Duration::ZERO,
         lasting: Duration::from_secs(60),
@@ -116,7 +116,7 @@ fn always(behaviour: Behaviour) -> Vec<Spell> {
 }
 
 /// Draws the faults of a seed: some of the candidates, each at a time and for as long as the seed decides.
-fn swarm(seed: u64, candidates: &[Fault]) -> Plan {
+pub(crate) fn swarm(seed: u64, candidates: &[Fault]) -> Plan {
     let mut draw = Seed(seed).stream("plan");
     let mut below = |limit: u64| draw.next_u64() % limit;
     let mut faults: Vec<PlannedFault> = Vec::new();
@@ -166,7 +166,7 @@ fn processes_die_and_freeze() {
     assert!(verdicts.iter().any(|verdict| bitten(verdict) > 0));
 }
 
-fn unreliable() -> Behaviour {
+pub(crate) fn unreliable() -> Behaviour {
     Behaviour {
         jitter_ms: 3_000,
         declined_ppm: 50_000,
@@ -276,7 +276,7 @@ fn clocks_differ() {
     });
 }
 
-fn everything(seed: u64) -> Script {
+pub(crate) fn everything(seed: u64) -> Script {
     let all: Vec<_> = [processes(), dependencies(), links(), failovers(), skews()].concat();
     Script {
         psp: always(unreliable()),

@@ -4,7 +4,9 @@
 //! not under the standard harness. The same executable is also the program that the self-check starts: `program SEED TRACE`.
 
 mod faults;
+mod messages;
 mod regions;
+mod shrink;
 
 use std::panic::catch_unwind;
 
@@ -16,8 +18,9 @@ fn main() {
         return faults::program(rest);
     }
     let wanted: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
-    let all = faults::TESTS.iter().chain(regions::TESTS);
-    let chosen: Vec<&Test> = all
+    let chosen: Vec<&Test> = [faults::TESTS, messages::TESTS, regions::TESTS, shrink::TESTS]
+        .into_iter()
+        .flatten()
         .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str())))
         .collect();
     if words.iter().any(|word| word == "--list") {

@@ -8,6 +8,7 @@
 //! other as it was, however they overlap.
 
 mod board;
+mod catalogue;
 mod inject;
 mod plan;
 mod service;
@@ -15,6 +16,7 @@ mod service;
 #[cfg(feature = "aurora")]
 pub(crate) use board::{Failover, Kill};
 pub use board::{FaultHandle, FaultId, Touched, Verdict};
+pub use catalogue::{KINDS, SERVICE_KINDS};
 pub use plan::{Plan, PlannedFault};
 pub use service::{Failure, Invalid, Outage, Service, ServiceFault, Target};
 
@@ -255,6 +257,29 @@ impl Fault {
     /// Whether it is over as soon as it has happened, so that it cannot last.
     pub fn is_instant(&self) -> bool {
         matches!(self, Fault::ConnectionReset { .. } | Fault::ClockJump { .. })
+    }
+
+    /// The names of the places that it speaks of: hosts, zones, Regions, `*`.
+    pub fn places(&self) -> Vec<&str> {
+        match self {
+            Fault::RegionLoss { region, .. }
+            | Fault::RegionIsolated { region }
+            | Fault::Service { region, .. } => {
+                vec![region]
+            }
+            Fault::Partition { from, to, .. }
+            | Fault::NetworkLatency { from, to, .. }
+            | Fault::NetworkPacketLoss { from, to, .. }
+            | Fault::NetworkBandwidth { from, to, .. }
+            | Fault::ConnectionReset { from, to } => vec![from, to],
+            Fault::NetworkBlackholePort { place, .. }
+            | Fault::ProcessKill { place }
+            | Fault::ProcessPause { place }
+            | Fault::MachineLoss { place, .. }
+            | Fault::ClockOffset { place, .. }
+            | Fault::ClockDrift { place, .. }
+            | Fault::ClockJump { place, .. } => vec![place],
+        }
     }
 
     /// Checks every name and every value.

@@ -130,6 +130,15 @@ impl Api {
     }
 }
 
+/// The routes of a process that serves no clients: what operators and load balancers ask.
+pub fn inside(metrics: Metrics) -> Router {
+    let text = async move || service::text(&metrics);
+    Router::new()
+        .route("/healthz", get(service::healthz))
+        .route("/readyz", get(service::healthz))
+        .route("/metrics", get(text))
+}
+
 /// The API's description.
 #[derive(OpenApi)]
 #[openapi(

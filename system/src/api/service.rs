@@ -15,6 +15,8 @@ use utoipa::ToSchema;
 
 use crate::region;
 
+use crate::metrics::Metrics;
+
 use super::{Api, problem::Problem};
 
 /// The process is alive.
@@ -67,8 +69,12 @@ pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Result<Json<Ready>, P
 /// Counters in Prometheus' text format.
 #[utoipa::path(get, path = "/metrics", responses((status = 200, body = String, content_type = "text/plain")))]
 pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
+    text(&api.metrics)
+}
+
+pub(super) fn text(metrics: &Metrics) -> Response {
     let media = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, media)], api.metrics.text()).into_response()
+    ([(header::CONTENT_TYPE, media)], metrics.text()).into_response()
 }
 
 pub(super) async fn openapi() -> Response {

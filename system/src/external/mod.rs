@@ -204,8 +204,26 @@ impl Dependency {
         Err(unknown)
     }
 
+    /// What it says became of an operation, without asking for it: none if it does not know the key.
+    ///
+    /// # Errors
+    /// When it does not say.
+    pub async fn look_up(&self, operation: &Operation) -> Result<Option<Outcome>, Unknown> {
+        let (dependency, key) = (self.config.name, operation.key());
+        match self.inquire(&key, self.config.timeout).await {
+            Heard::Outcome(outcome) => Ok(Some(outcome)),
+            Heard::NoSuchKey => Ok(None),
+            Heard::Processing => Err(Unknown::Processing { dependency, key }),
+            Heard::Nothing(reason) => Err(Unknown::NotSaid {
+                dependency,
+                key,
+                reason,
+            }),
+        }
+    }
+
     /// Whether the dependency surely still knows the key of an operation that it was asked for when that was intended.
-    fn remembers(&self, operation: &Operation) -> bool {
+    pub fn remembers(&self, operation: &Operation) -> bool {
         let age = OffsetDateTime::now_utc() - operation.created_at;
         age < self.config.key_window.saturating_sub(self.config.key_margin)
     }

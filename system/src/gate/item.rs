@@ -11,7 +11,7 @@ use crate::{
     ledger::Answer,
 };
 
-use super::{Call, Claim, Kept, Ticket};
+use super::{Call, Claim, Entry, Kept, Ticket};
 
 /// Partitions of a tenant's keys. It never changes: a key that moved could be claimed twice.
 const SHARDS: u8 = 16;
@@ -27,7 +27,7 @@ pub(super) struct Item<'a> {
 impl Item<'_> {
     pub(super) fn attributes(&self) -> HashMap<String, AttributeValue> {
         let Ticket { call, .. } = self.ticket;
-        let (pk, sk) = address(call);
+        let (pk, sk) = address(call.tenant, &call.key);
         let text = AttributeValue::S;
         let mut attributes = vec![
             ("pk", text(pk)),
@@ -124,13 +124,21 @@ pub(super) fn held(error: &SdkError<UpdateItemError>) -> Option<&HashMap<String,
     }
 }
 
-/// Where a request's item is.
-pub(super) fn address(call: &Call) -> (String, String) {
-    let shard = Sha256::digest(call.key.as_str())[0] % SHARDS;
-    (
-        format!("{}#{shard:02}", call.tenant),
-        call.key.as_str().to_owned(),
-    )
+/// The key that an item is about; none for items of other kinds.
+pub(super) fn entry(item: &HashMap<String, AttributeValue>) -> Option<Entry> {
+    let (tenant, _) = text(item, "pk")?.split_once('#')?;
+    Some(Entry {
+        tenant: tenant.parse().ok()?,
+        key: IdempotencyKey::new(text(item, "sk")?.as_str()).ok()?,
+        answer: answer(item),
+        lease_until: instant(count(item, "lease_until")?),
+    })
+}
+
+/// Where a key's item is.
+pub(super) fn address(tenant: TenantId, key: &IdempotencyKey) -> (String, String) {
+    let shard = Sha256::digest(key.as_str())[0] % SHARDS;
+    (format!("{tenant}#{shard:02}"), key.as_str().to_owned())
 }
 
 pub(super) fn number(value: i64) -> AttributeValue {
@@ -245,7 +253,7 @@ mod tests {
 
     #[test]
     fn keys_spread_over_shards_that_never_move() {
-        let shard = |key: &str| address(&call(key)).0;
+        let shard = |key: &str| address(TenantId(Uuid::nil()), &IdempotencyKey::new(key).unwrap()).0;
         assert_eq!(shard("key-1"), "00000000-0000-0000-0000-000000000000#14");
         let shards: std::collections::BTreeSet<_> = (0..200).map(|n| shard(&format!("key-{n}"))).collect();
         assert_eq!(shards.len(), usize::from(SHARDS));

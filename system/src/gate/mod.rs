@@ -21,6 +21,7 @@
 //! Every item has the writer epoch under which it was last written, and none is written under an earlier one: a process that
 //! has been replaced completes nothing that its successors have looked at.
 
+mod compare;
 mod item;
 mod table;
 mod window;
@@ -30,7 +31,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::{
     Client,
     error::{DisplayErrorContext, SdkError},
-    types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
+    types::{AttributeValue, ConsumedCapacity, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure},
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -38,8 +39,10 @@ use uuid::Uuid;
 use crate::{
     id::{Fingerprint, IdempotencyKey, TenantId},
     ledger::{Answer, Mutation},
+    metrics::Metrics,
 };
 
+pub use compare::{Entry, PageStart};
 use item::{Item, address, held, number, read};
 
 /// How the gate behaves.
@@ -146,12 +149,27 @@ impl Kept {
 pub struct Gate {
     client: Client,
     config: GateConfig,
+    metrics: Metrics,
 }
 
 impl Gate {
     /// The gate behind a client.
     pub fn new(client: Client, config: GateConfig) -> Self {
-        Self { client, config }
+        Self {
+            client,
+            config,
+            metrics: Metrics::default(),
+        }
+    }
+
+    /// The same gate, counting what it costs.
+    pub fn counting(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
+    }
+
+    fn count(&self, kind: &'static str, consumed: Option<&ConsumedCapacity>) {
+        let units = consumed.and_then(ConsumedCapacity::capacity_units);
+        self.metrics.consumed_units(kind, units.unwrap_or_default());
     }
 
     /// Asks to go on with a request under a writer epoch.
@@ -186,7 +204,8 @@ impl Gate {
                  (attribute_not_exists(answer_status) AND lease_until < :changed_at AND fingerprint = :fingerprint)))",
             )
             .expression_attribute_values(":now_s", number(now.unix_timestamp()))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
         let mut set = "SET asked_at = if_not_exists(asked_at, :asked_at)".to_owned();
         let (keys, attributes): (Vec<_>, Vec<_>) = item
             .attributes()
@@ -203,7 +222,10 @@ impl Gate {
         }
         set.push_str(" REMOVE answer_status, answer_body");
         match update.update_expression(set).send().await {
-            Ok(_) => Ok(Claim::Mine(ticket)),
+            Ok(claimed) => {
+                self.count("write", claimed.consumed_capacity());
+                Ok(Claim::Mine(ticket))
+            }
             Err(error) => match held(&error) {
                 Some(held) => Ok(read(held, ticket, now)),
                 None => Err(unavailable(&error)),
@@ -235,9 +257,12 @@ impl Gate {
             .set_item(Some(item.attributes()))
             .condition_expression("epoch <= :epoch")
             .expression_attribute_values(":epoch", number(ticket.epoch))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
-        put.map(|_| ()).map_err(|error| unavailable(&error))
+        let put = put.map_err(|error| unavailable(&error))?;
+        self.count("write", put.consumed_capacity());
+        Ok(())
     }
 
     /// Gives the claim back: nothing was done, and the client may try again at once.
@@ -245,7 +270,7 @@ impl Gate {
     /// # Errors
     /// When DynamoDB does not confirm it. The lease ends all the same.
     pub async fn release(&self, ticket: &Ticket) -> Result<(), GateUnavailable> {
-        let (pk, sk) = address(&ticket.call);
+        let (pk, sk) = address(ticket.call.tenant, &ticket.call.key);
         let delete = self
             .client
             .delete_item()

@@ -13,7 +13,8 @@ use aws_sdk_dynamodb::{
 use super::{Gate, GateUnavailable, unavailable};
 
 impl Gate {
-    /// Makes the table in this Region and two others, unless it is there.
+    /// Makes the table in this Region and two others, unless it is there. Without others it is an ordinary table: an answer is
+    /// then only as durable as one Region.
     ///
     /// # Errors
     /// When AWS refuses, for one because the three Regions cannot hold a table with multi-Region strong consistency.
@@ -47,6 +48,9 @@ impl Gate {
             Ok(_) => self.wait_until_active().await?,
             Err(SdkError::ServiceError(error)) if error.err().is_resource_in_use_exception() => return Ok(()),
             Err(error) => return Err(unavailable(&error)),
+        }
+        if replicas.is_empty() {
+            return Ok(());
         }
         let mut update = self
             .client

@@ -49,7 +49,7 @@ impl Gate {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn suspect(&self, kept: &Kept, epoch: i64) -> Result<bool, GateUnavailable> {
-        let (pk, sk) = address(&kept.call);
+        let (pk, sk) = address(kept.call.tenant, &kept.call.key);
         let update = self
             .client
             .update_item()
@@ -81,7 +81,7 @@ impl Gate {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn clear(&self, kept: &Kept, epoch: i64) -> Result<(), GateUnavailable> {
-        let (pk, sk) = address(&kept.call);
+        let (pk, sk) = address(kept.call.tenant, &kept.call.key);
         let update = self
             .client
             .update_item()

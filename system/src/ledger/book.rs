@@ -238,6 +238,13 @@ impl Book {
             Change::Update
         };
         note(&mut self.changes.payments, key, change);
+        let before = self.payments.get(&key);
+        let moved = match event {
+            "captured" => payment.captured - before.map_or(0, |before| before.captured),
+            "refunded" => payment.refunded - before.map_or(0, |before| before.refunded),
+            "settled" => payment.net(),
+            _ => 0,
+        };
         payment.version += 1;
         payment.events += 1;
         // A clock that went back does not make a payment younger.
@@ -247,7 +254,7 @@ impl Book {
             payment: payment.id,
             seq: payment.events,
             kind: format!("payment.{event}"),
-            body: view::event(&payment, event),
+            body: view::event(&payment, event, moved),
             at,
         });
         self.payments.insert(key, payment);

@@ -284,7 +284,7 @@ pub(super) fn payment(row: &PgRow) -> Result<Payment, LedgerError> {
 }
 
 /// The operation that a row of `operation` shows.
-pub(super) fn operation(row: &PgRow) -> Result<Operation, LedgerError> {
+pub(crate) fn operation(row: &PgRow) -> Result<Operation, LedgerError> {
     let request: Option<String> = row.try_get("idempotency_key")?;
     let request = request.map(IdempotencyKey::new).transpose();
     Ok(Operation {

@@ -51,12 +51,14 @@ pub use audit::audit;
 pub use command::{Answer, Command, Mutation, Reply, Request};
 pub use epoch::{Authority, Grant, beat, last_beat, raise_epoch};
 pub use error::LedgerError;
+pub(crate) use load::operation as load_operation;
 pub use payment::{Kind, Operation, OperationId, OperationKind, Outcome, Payment, Progress, State, call_key};
 pub use poster::Grouping;
 pub use read::{Caller, PAGE_MAX, StatementEntry, TraceStep};
 pub use refusal::Refusal;
 pub use schema::{SchemaError, migrate};
 pub use view::{AccountView, PaymentView};
+pub(crate) use within::within;
 pub use work::{due_operations, hasten, put_off};
 
 /// A process's way to the ledger. Cheap to clone.

@@ -73,7 +73,7 @@ impl Book {
                     ..request.clone()
                 };
                 match self.mutate(&request, mutation, Cause::Fact) {
-                    Ok(Reply::Started(operation)) => Some(operation),
+                    Ok(Reply::Started(operation, _)) => Some(operation),
                     Ok(_) => None,
                     Err(refusal) => return Reply::Unfounded(refusal.to_string()),
                 }
@@ -98,13 +98,13 @@ impl Book {
             return known;
         }
         match self.mutate(request, mutation, Cause::Fact) {
-            Ok(Reply::Started(operation)) => {
+            Ok(Reply::Started(operation, payment)) => {
                 // Somebody has had the fence before.
                 let fence = operation.fence + 1;
                 if let Some(held) = self.operations.get_mut(&operation.id) {
                     held.fence = fence;
                 }
-                Reply::Started(Operation { fence, ..operation })
+                Reply::Started(Operation { fence, ..operation }, payment)
             }
             Ok(reply) => reply,
             Err(refusal) => Reply::Unfounded(refusal.to_string()),

@@ -12,7 +12,12 @@ use sqlx::{
 const STEPS: [(i64, &str, &str); 1] = [(1, "ledger", include_str!("../../migrations/0001_ledger.sql"))];
 
 /// The roles that the steps grant to. Roles belong to the server, not to the database.
-const ROLES: [&str; 3] = ["payments_service", "payments_worker", "payments_controller"];
+const ROLES: [&str; 4] = [
+    "payments_service",
+    "payments_worker",
+    "payments_consumer",
+    "payments_controller",
+];
 
 /// The schema could not be brought up to date.
 #[derive(Debug, thiserror::Error)]

@@ -131,14 +131,17 @@ pub(super) fn json(view: &impl Serialize) -> String {
 }
 
 /// The body of a payment's event. It names accounts and amounts, never a person or a card.
-pub(super) fn event(payment: &Payment, kind: &str) -> String {
+pub(super) fn event(payment: &Payment, kind: &str, moved: i64) -> String {
     #[derive(Serialize)]
     struct Body<'a> {
         /// The same in every delivery of the event.
         event_id: String,
         r#type: String,
         tenant_id: crate::id::TenantId,
+        /// Its place among the payment's events, from 1 on without a gap.
         sequence: i32,
+        /// What this step moved, in minor units.
+        moved: i64,
         payment: &'a PaymentView,
     }
     json(&Body {
@@ -146,6 +149,7 @@ pub(super) fn event(payment: &Payment, kind: &str) -> String {
         r#type: format!("payment.{kind}"),
         tenant_id: payment.tenant,
         sequence: payment.events,
+        moved,
         payment: &payment.into(),
     })
 }

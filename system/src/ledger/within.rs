@@ -15,10 +15,10 @@ use super::error::LedgerError;
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// What somebody does with a connection.
-pub(super) type Work<'c, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'c>>;
+pub(crate) type Work<'c, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'c>>;
 
 /// Does something on a connection of the pool, within the usual limit.
-pub(super) async fn within<T>(
+pub(crate) async fn within<T>(
     pool: &PgPool,
     work: impl for<'c> FnOnce(&'c mut PgConnection) -> Work<'c, T> + Send,
 ) -> Result<T, LedgerError> {

@@ -1,12 +1,16 @@
 //! The `payments` program: what a process does is chosen by its subcommand and roles.
 
+mod load;
 mod migrate;
 mod region;
 mod serve;
 mod tenant;
+mod unpark;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+
+use crate::node::Clients;
 
 /// Whatever stops a subcommand, for its last line.
 type Done = Result<(), Box<dyn std::error::Error + Send + Sync>>;
@@ -31,6 +35,10 @@ enum Command {
     /// See which Region writes the ledger, or move it to another one without loss
     #[command(subcommand)]
     Region(region::Command),
+    /// Let the parked events of a payment be published after all
+    Unpark(unpark::Arguments),
+    /// Ask a gateway for payments at a rate, and say what came back and how long it took
+    Load(load::Arguments),
     /// Serve
     Serve(Box<serve::Arguments>),
 }
@@ -58,6 +66,8 @@ pub fn run() -> std::process::ExitCode {
                 Command::Migrate(arguments) => migrate::run(arguments).await,
                 Command::Tenant(arguments) => tenant::run(arguments).await,
                 Command::Region(command) => region::run(command).await,
+                Command::Unpark(arguments) => unpark::run(arguments).await,
+                Command::Load(arguments) => load::run(arguments).await,
                 Command::Serve(arguments) => serve::run(*arguments).await,
             }
         })
@@ -71,10 +81,15 @@ pub fn run() -> std::process::ExitCode {
     }
 }
 
-/// A client of DynamoDB, configured by the environment as any AWS SDK is.
-async fn dynamodb() -> aws_sdk_dynamodb::Client {
+/// Clients of AWS, configured by the environment as any AWS SDK is.
+async fn clients() -> Clients {
     let aws = aws_config::defaults(aws_config::BehaviorVersion::latest()).http_client(http_client());
-    aws_sdk_dynamodb::Client::new(&aws.load().await)
+    let aws = aws.load().await;
+    Clients {
+        dynamodb: aws_sdk_dynamodb::Client::new(&aws),
+        eventbridge: aws_sdk_eventbridge::Client::new(&aws),
+        sqs: aws_sdk_sqs::Client::new(&aws),
+    }
 }
 
 /// A client of RDS, configured likewise.

@@ -11,7 +11,7 @@ use crate::{
     region::{HealthTable, RoutingTable, State, hand_over},
 };
 
-use super::{Done, dynamodb};
+use super::{Done, clients};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -55,7 +55,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 pub(super) async fn run(command: Command) -> Done {
     let table = |at: &Where| {
         let name = at.gate_table.clone();
-        async move { RoutingTable::new(dynamodb().await, name, RoutingTable::LEDGER) }
+        async move { RoutingTable::new(clients().await.dynamodb, name, RoutingTable::LEDGER) }
     };
     match command {
         Command::Status(at) => status(table(&at).await, at.gate_table).await,
@@ -83,7 +83,7 @@ async fn status(table: RoutingTable, gate_table: String) -> Done {
         table: gate_table,
         ..GateConfig::default()
     };
-    let window = Gate::new(dynamodb().await, config)
+    let window = Gate::new(clients().await.dynamodb, config)
         .window(routing.epoch, since)
         .await?;
     println!("suspect after the last failover: {}", window.len());

@@ -13,12 +13,14 @@ use crate::{
     external::{BreakerConfig, DependencyConfig},
     gate::GateConfig,
     ledger::Grouping,
+    messages::{ConsumerConfig, RelayConfig},
     node::{self, NodeConfig, PromotionConfig, Role},
+    reconcile::ReconcilerConfig,
     region::{ControllerConfig, GlobalDatabase, KeeperConfig, RepairConfig},
     sweeper::SweeperConfig,
 };
 
-use super::{Done, dynamodb, rds};
+use super::{Done, clients, rds};
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -28,7 +30,7 @@ pub(super) struct Arguments {
         env = "PAYMENTS_ROLES",
         value_enum,
         value_delimiter = ',',
-        default_value = "gateway,sweeper"
+        default_value = "gateway,sweeper,relay,consumer,reconciler"
     )]
     roles: Vec<Role>,
     /// Where it runs
@@ -61,7 +63,10 @@ pub(super) struct Arguments {
     /// Of a controller: the ARN of each Region's cluster, as REGION=ARN
     #[arg(long, env = "PAYMENTS_CLUSTERS", value_delimiter = ',', value_parser = in_region)]
     clusters: Vec<(String, String)>,
-    /// Most connections of each of the two
+    /// The subscribers' database, as payments_consumer
+    #[arg(long, env = "PAYMENTS_CONSUMER_DATABASE_URL", hide_env_values = true)]
+    consumer_database_url: String,
+    /// Most connections of each of them
     #[arg(long, env = "PAYMENTS_CONNECTIONS", default_value_t = 8)]
     connections: u32,
     /// Most postings of one transaction; 1 gives each its own
@@ -162,6 +167,7 @@ pub(super) async fn run(arguments: Arguments) -> Done {
         region: arguments.region,
         database: arguments.database_url.parse()?,
         worker_database: arguments.worker_database_url.parse()?,
+        consumer_database: arguments.consumer_database_url.parse()?,
         connections: arguments.connections,
         grouping: Grouping {
             commands_max: arguments.group_max,
@@ -177,6 +183,9 @@ pub(super) async fn run(arguments: Arguments) -> Done {
             lease,
             ..SweeperConfig::default()
         },
+        relay: RelayConfig::default(),
+        consumer: ConsumerConfig::default(),
+        reconciler: ReconcilerConfig::default(),
         psp: DependencyConfig::new("psp", arguments.psp_url),
         kyc: DependencyConfig::new("kyc", arguments.kyc_url),
         breaker: BreakerConfig {
@@ -186,6 +195,6 @@ pub(super) async fn run(arguments: Arguments) -> Done {
         webhook_secret: arguments.webhook_secret,
     };
     let listener = TcpListener::bind(arguments.listen).await?;
-    node::run(config, dynamodb().await, listener, stop).await?;
+    node::run(config, clients().await, listener, stop).await?;
     Ok(())
 }

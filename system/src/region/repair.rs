@@ -229,7 +229,7 @@ impl Repair {
         }
         let command = Command::Restore(request(kept), kept.call.mutation.clone(), None);
         let operation = match ledger.submit(command).await? {
-            Reply::Started(operation) | Reply::InFlight(operation) => operation,
+            Reply::Started(operation, _) | Reply::InFlight(operation) => operation,
             Reply::Answered(answer) | Reply::Replayed(answer) => {
                 return self.answered(kept, answer, epoch).await;
             }
@@ -239,7 +239,7 @@ impl Repair {
             Reply::Unfounded(reason) => return Ok(Restored::Suspect(reason)),
             other => return Ok(Restored::Suspect(format!("the ledger says {other:?}"))),
         };
-        match self.engine.carry_out(operation).await? {
+        match self.engine.carry_out(operation, None).await? {
             Ended::Settled(Some(answer)) => self.answered(kept, answer, epoch).await,
             // The ledger has it: a worker goes on with it.
             _ => {

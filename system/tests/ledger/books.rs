@@ -124,6 +124,12 @@ impl Books {
         PgConnection::connect_with(&options).await.unwrap()
     }
 
+    /// A pool of another role.
+    pub(crate) fn pool(&self, role: &str) -> PgPool {
+        let options = self.superuser.clone().username(role);
+        PgPoolOptions::new().max_connections(8).connect_lazy_with(options)
+    }
+
     /// A request under a key of its own.
     pub(crate) fn request(&self, what: &str) -> Request {
         let number = self.next_key.fetch_add(1, Ordering::Relaxed);
@@ -165,7 +171,7 @@ impl Books {
     /// Asks for an operation that is to be carried out outside.
     pub(crate) async fn start(&self, mutation: Mutation) -> Operation {
         match self.ask(mutation).await.unwrap() {
-            Reply::Started(operation) => operation,
+            Reply::Started(operation, _) => operation,
             other => panic!("not started: {other:?}"),
         }
     }

@@ -3,6 +3,7 @@
 mod books;
 mod charges;
 mod groups;
+mod messages;
 mod model;
 mod restore;
 mod settlements;

@@ -17,7 +17,7 @@ async fn carry_out(books: &Books, mutations: impl IntoIterator<Item = (&str, Mut
         let request = books.request_named(key, &format!("{mutation:?}"));
         let command = Command::Mutate(request.clone(), mutation.clone());
         let told = match books.ledger.submit(command).await.unwrap() {
-            Reply::Started(operation) => {
+            Reply::Started(operation, _) => {
                 let outcome = if agreed { done() } else { refused() };
                 answer(books.resolve(&operation, outcome).await)
             }
@@ -138,7 +138,7 @@ async fn an_intent_that_survived_is_settled_as_its_client_was_told() {
     let begun = Command::Mutate(request.clone(), mutation.clone());
     assert!(matches!(
         books.ledger.submit(begun).await.unwrap(),
-        Reply::Started(_)
+        Reply::Started(..)
     ));
     let payment = PaymentId::of_request(books.tenant, &request.key);
     let body = r#"{"authorized":70,"captured":70,"refunded":0}"#;
@@ -163,7 +163,7 @@ async fn what_had_begun_is_asked_about_before_it_is_asked_for() {
     );
     let begun = Command::Restore(request.clone(), mutation.clone(), None);
     let operation = match books.ledger.submit(begun.clone()).await.unwrap() {
-        Reply::Started(operation) => operation,
+        Reply::Started(operation, _) => operation,
         other => panic!("{other:?}"),
     };
     assert_eq!(operation.fence, 2);

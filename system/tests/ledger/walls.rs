@@ -52,6 +52,42 @@ async fn the_service_can_neither_change_nor_remove_what_was_booked() {
 }
 
 #[tokio::test]
+async fn subscribers_know_nothing_of_the_ledger_and_take_nothing_back() {
+    let books = Books::open().await;
+    let mut subscriber = books.pool("payments_consumer").acquire().await.unwrap().detach();
+    for statement in [
+        "select * from account",
+        "select * from outbox",
+        "update outbox set state = 'published'",
+        "insert into transfer select * from transfer",
+        "update inbox set seq = 1",
+        "delete from inbox",
+        "delete from receipt",
+        "update notification set body = ''",
+        "delete from volume",
+    ] {
+        assert_eq!(
+            refused(&mut subscriber, statement).await,
+            INSUFFICIENT_PRIVILEGE,
+            "{statement}"
+        );
+    }
+    let mut relay = books.pool("payments_worker").acquire().await.unwrap().detach();
+    for statement in [
+        "update outbox set body = ''",
+        "delete from outbox",
+        "insert into inbox (subscriber, tenant_id, payment_id, seq, taken_in_at) values ('volume', \
+         gen_random_uuid(), gen_random_uuid(), 1, now())",
+    ] {
+        assert_eq!(
+            refused(&mut relay, statement).await,
+            INSUFFICIENT_PRIVILEGE,
+            "{statement}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_session_sees_no_tenant_that_it_does_not_name() {
     let books = Books::open().await;
     let neighbour = books.neighbour().await;
