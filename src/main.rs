@@ -8,6 +8,7 @@ mod list;
 mod local;
 mod merge;
 mod run;
+mod score;
 mod selection;
 mod show;
 mod verify;
@@ -35,6 +36,7 @@ enum Subcommands {
     Explore(explore::Arguments),
     Run(run::Arguments),
     Verify(verify::Arguments),
+    Score(score::Arguments),
     List(list::Arguments),
     Check(check::Arguments),
     Merge(merge::Arguments),
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Some(Subcommands::Explore(arguments)) => explore::run(arguments),
         Some(Subcommands::Run(arguments)) => run::run(arguments),
         Some(Subcommands::Verify(arguments)) => verify::run(arguments),
+        Some(Subcommands::Score(arguments)) => score::run(&arguments),
         Some(Subcommands::List(arguments)) => list::run(&arguments),
         Some(Subcommands::Check(arguments)) => check::run(&arguments),
         Some(Subcommands::Merge(arguments)) => merge::run(&arguments),

@@ -98,6 +98,9 @@ pub struct Books {
     pub faults: Vec<String>,
     /// Operations that are still pending, by their keys.
     pub pending: Vec<String>,
+    /// Requests that wait for an operation in limbo: an operator decides what they are answered.
+    #[serde(default)]
+    pub in_limbo: Vec<String>,
     /// Events and their deliveries.
     pub deliveries: Deliveries,
 }
@@ -124,12 +127,15 @@ impl Books {
         let payments = payments.collect();
         let query = "select payment_id::text || '-' || kind || '-' || seq from operation where state = 'pending' order by 1";
         let pending = sqlx::query_scalar(query).fetch_all(&mut *connection).await?;
+        let query = "select idempotency_key from operation where state = 'limbo' and idempotency_key is not null order by 1";
+        let in_limbo = sqlx::query_scalar(query).fetch_all(&mut *connection).await?;
         let deliveries = Deliveries::read(&mut *connection).await?;
         let faults = payments::ledger::audit(connection).await?;
         Ok(Self {
             payments,
             faults,
             pending,
+            in_limbo,
             deliveries,
         })
     }

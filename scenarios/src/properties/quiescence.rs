@@ -1,6 +1,7 @@
 //! After the last fault, everything comes to its end.
 //!
-//! Reads which requests have no answer and which operations are still pending. Fails naming them.
+//! Reads which requests have no answer and which operations are still pending. Fails naming them. A request whose operation is
+//! in limbo waits for an operator, not for the system.
 
 use crate::{history::History, script::Limits};
 
@@ -18,7 +19,9 @@ fn check(history: &History, _: &Limits) -> Vec<Finding> {
         let evidence = "the ledger could not be read".to_owned();
         found.push(Finding::new("ledger-unreadable", evidence, [] as [&str; 0]));
     }
-    found.extend(history.unanswered.iter().map(|key| {
+    let in_limbo = history.books.as_ref().map_or(&[][..], |books| &books.in_limbo);
+    let unanswered = history.unanswered.iter().filter(|key| !in_limbo.contains(key));
+    found.extend(unanswered.map(|key| {
         let evidence = format!("{key} was never answered");
         Finding::new("never-answered", evidence, [key])
     }));
@@ -60,5 +63,14 @@ mod tests {
             evidence(&hanging),
             ["k was never answered", "p-sale-1 is still pending"]
         );
+        let waiting = History {
+            books: Some(Books {
+                in_limbo: vec!["k".to_owned()],
+                ..Books::default()
+            }),
+            unanswered: vec!["k".to_owned(), "l".to_owned()],
+            ..History::default()
+        };
+        assert_eq!(evidence(&waiting), ["l was never answered"]);
     }
 }
