@@ -1,7 +1,6 @@
 //! After the last fault, everything comes to its end.
 //!
-//! Reads which requests have no answer and which operations are still pending. Fails naming them. A request whose operation is
-//! in limbo waits for an operator, not for the system.
+//! Reads which requests have no answer and which operations are still pending. Fails naming them.
 
 use crate::{history::History, script::Limits};
 
@@ -9,7 +8,7 @@ use super::{Finding, Property};
 
 pub(super) const PROPERTY: Property = Property {
     name: "quiescence",
-    meaning: "once the faults are over, every request is answered and every operation settled or in limbo",
+    meaning: "once the faults are over, every request is answered and every operation settled",
     check,
 };
 
@@ -19,9 +18,7 @@ fn check(history: &History, _: &Limits) -> Vec<Finding> {
         let evidence = "the ledger could not be read".to_owned();
         found.push(Finding::new("ledger-unreadable", evidence, [] as [&str; 0]));
     }
-    let in_limbo = history.books.as_ref().map_or(&[][..], |books| &books.in_limbo);
-    let unanswered = history.unanswered.iter().filter(|key| !in_limbo.contains(key));
-    found.extend(unanswered.map(|key| {
+    found.extend(history.unanswered.iter().map(|key| {
         let evidence = format!("{key} was never answered");
         Finding::new("never-answered", evidence, [key])
     }));
@@ -29,6 +26,17 @@ fn check(history: &History, _: &Limits) -> Vec<Finding> {
     found.extend(pending.map(|key| {
         let evidence = format!("{key} is still pending");
         Finding::new("still-pending", evidence, [key])
+    }));
+    let limbo = history
+        .payments()
+        .iter()
+        .filter(|payment| payment.state == "limbo");
+    found.extend(limbo.map(|payment| {
+        let evidence = format!(
+            "payment {} is still in limbo, though an operator decided",
+            payment.id
+        );
+        Finding::new("still-in-limbo", evidence, [&payment.id])
     }));
     found
 }
@@ -63,14 +71,5 @@ mod tests {
             evidence(&hanging),
             ["k was never answered", "p-sale-1 is still pending"]
         );
-        let waiting = History {
-            books: Some(Books {
-                in_limbo: vec!["k".to_owned()],
-                ..Books::default()
-            }),
-            unanswered: vec!["k".to_owned(), "l".to_owned()],
-            ..History::default()
-        };
-        assert_eq!(evidence(&waiting), ["l was never answered"]);
     }
 }
