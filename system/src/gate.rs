@@ -36,6 +36,7 @@ use crate::{
     id::{Fingerprint, IdempotencyKey, TenantId},
     ledger::Answer,
     metrics::Metrics,
+    variant::{Variant, as_written},
 };
 
 /// Partitions of a tenant's keys. It never changes: a key that moved could be claimed twice.
@@ -225,6 +226,9 @@ impl Gate {
             answer: None,
             expires_at: now + self.config.retention,
         };
+        if as_written(Variant::CheckThenAct) {
+            return self.check_then_act(&item, now).await;
+        }
         let put = self
             .client
             .put_item()
@@ -251,6 +255,28 @@ impl Gate {
                 None => Err(unavailable(&error)),
             },
         }
+    }
+
+    /// Looks the key up, and then puts what may by now be no longer true.
+    async fn check_then_act(&self, item: &Item<'_>, now: OffsetDateTime) -> Result<Claim, GateUnavailable> {
+        let (ticket, table) = (item.ticket.clone(), &self.config.table);
+        let (pk, sk) = address(ticket.tenant, &ticket.key);
+        let get = self.client.get_item().table_name(table).consistent_read(true);
+        let get = get
+            .key("pk", AttributeValue::S(pk))
+            .key("sk", AttributeValue::S(sk));
+        let held = get.send().await.map_err(|error| unavailable(&error))?.item;
+        let taken = |held: &HashMap<_, _>| match read(held, ticket.clone(), now) {
+            Claim::InFlight { retry_after } if retry_after.is_zero() => None,
+            claim => Some(claim),
+        };
+        if let Some(claim) = held.as_ref().and_then(taken) {
+            return Ok(claim);
+        }
+        let put = self.client.put_item().table_name(table);
+        let put = put.set_item(Some(item.attributes())).send().await;
+        put.map_err(|error| unavailable(&error))?;
+        Ok(Claim::Mine(ticket))
     }
 
     /// Puts the answer where every retry finds it. The answer is the ledger's and final, so that it does not matter whether
@@ -453,16 +479,22 @@ fn read(held: &HashMap<String, AttributeValue>, ticket: Ticket, now: OffsetDateT
         held.get(name)
             .and_then(|value| value.as_n().ok()?.parse::<i64>().ok())
     };
-    if text("owner_nonce") == Some(&ticket.owner) {
+    if text("owner_nonce") == Some(&ticket.owner) && !as_written(Variant::OwnPutARival) {
         return Claim::Mine(ticket);
     }
-    if held.get("fingerprint") != Some(&hex(&ticket.fingerprint.0)) {
+    let same = held.get("fingerprint") == Some(&hex(&ticket.fingerprint.0));
+    if !same && !as_written(Variant::FingerprintIgnored) {
         return Claim::Mismatch;
     }
     if let Some(answer) = answer(held) {
         return Claim::Complete(answer);
     }
     let left = count("lease_until").unwrap_or_default() - milliseconds(now);
+    let left = if as_written(Variant::RetryAfterASecond) {
+        1_000
+    } else {
+        left
+    };
     Claim::InFlight {
         retry_after: Duration::from_millis(left.max(0).unsigned_abs()),
     }

@@ -33,3 +33,7 @@ pub mod reconcile;
 pub mod service;
 pub mod sweeper;
 pub mod tenant;
+#[cfg(feature = "as-written")]
+pub mod variant;
+#[cfg(not(feature = "as-written"))]
+mod variant;

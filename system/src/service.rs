@@ -8,7 +8,8 @@ use crate::{
     external::Open,
     gate::{Claim, Gate, GateUnavailable, Ticket},
     id::{Fingerprint, IdempotencyKey, PaymentId, TenantId},
-    ledger::{Answer, Command, LedgerError, Mutation, OperationKind, Refusal, Reply, Request},
+    ledger::{Answer, Command, LedgerError, Mutation, OperationKind, Refusal, Reply, Request, intent_of},
+    variant::{Variant, as_written},
 };
 
 /// What a client asks for, and as whom.
@@ -108,7 +109,8 @@ impl Service {
                 return Ok(answer);
             }
             Claim::InFlight { retry_after } => {
-                tracing::info!(%tenant, ?retry_after, "an earlier attempt holds the claim");
+                let idempotency_key = key.as_str();
+                tracing::info!(%tenant, idempotency_key, ?retry_after, "an earlier attempt holds the claim");
                 return Err(Failure::InFlight { retry_after });
             }
             Claim::Mismatch => return Err(Failure::KeyReused),
@@ -124,9 +126,19 @@ impl Service {
             at: now(),
             lease_until: self.engine.lease_until(),
         };
+        if as_written(Variant::CallBeforeTheIntent)
+            && let Some((payment, operation)) = intent_of(&request, &mutation)
+        {
+            self.engine.call(&payment, &operation).await;
+        }
         let done = self.post(request, mutation).await;
         match &done {
             Ok(answer) => {
+                if as_written(Variant::ToldBeforeKept) {
+                    let (gate, answer) = (self.gate.clone(), answer.clone());
+                    tokio::spawn(async move { gate.complete(&ticket, &answer, now()).await });
+                    return done;
+                }
                 // Only now is the answer in a second Region.
                 let kept = self.gate.complete(&ticket, answer, now()).await;
                 kept.map_err(|error| Failure::Unconfirmed(error.to_string()))?;

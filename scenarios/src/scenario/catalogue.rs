@@ -25,6 +25,7 @@ const FILES: &[(&str, &str)] = &[
     ("dynamodb", include_str!("../../dynamodb.toml")),
     ("aurora-failover", include_str!("../../aurora-failover.toml")),
     ("psp-gray", include_str!("../../psp-gray.toml")),
+    ("forgetful-psp", include_str!("../../forgetful-psp.toml")),
     ("kyc-gray", include_str!("../../kyc-gray.toml")),
     ("hot-account", include_str!("../../hot-account.toml")),
     ("thundering-herd", include_str!("../../thundering-herd.toml")),

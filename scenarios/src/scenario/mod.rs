@@ -219,6 +219,7 @@ impl Scenario {
                 0,
                 1_000_000,
             ),
+            (["workload", "reuse_ppm"], script.workload.reuse_ppm, 0, 1_000_000),
         ] {
             if !(low..=high).contains(&value) {
                 return misfit(

@@ -67,7 +67,11 @@ pub(super) fn config(tuning: &Tuning) -> NodeConfig {
             age_min: Duration::from_secs(30),
             ..ReconcilerConfig::default()
         },
-        psp: DependencyConfig::new("psp", format!("http://{}", at(network::PSP, HTTP))),
+        psp: DependencyConfig {
+            key_window: tuning.psp_key_window,
+            key_margin: tuning.psp_key_margin,
+            ..DependencyConfig::new("psp", format!("http://{}", at(network::PSP, HTTP)))
+        },
         kyc: DependencyConfig::new("kyc", format!("http://{}", at(network::KYC, HTTP))),
         // Smaller than in production, where a process makes more calls than a client of a world.
         breaker: BreakerConfig {

@@ -46,6 +46,7 @@ use tokio::sync::watch;
 use crate::id::{AccountId, PaymentId, TenantId};
 
 pub use account::{Account, Role, Totals};
+pub(crate) use apply::intent_of;
 pub use audit::audit;
 pub use command::{Answer, Command, Mutation, Reply, Request};
 pub use epoch::watch_epoch;

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use crate::{
     id::{AccountId, IdempotencyKey, PaymentId, TenantId},
     money::{Amount, Currency},
+    variant::{Variant, as_written},
 };
 
 macro_rules! named {
@@ -115,7 +116,12 @@ pub struct OperationId {
 impl OperationId {
     /// The key that the dependency knows the call by: the same in every attempt, in every process, in every Region.
     pub fn key(&self) -> String {
-        format!("{}-{}-{}", self.payment.0.simple(), self.kind.name(), self.seq)
+        let seq = if as_written(Variant::KeyWithoutNumber) {
+            1
+        } else {
+            self.seq
+        };
+        format!("{}-{}-{seq}", self.payment.0.simple(), self.kind.name())
     }
 }
 

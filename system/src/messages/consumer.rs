@@ -16,7 +16,14 @@ use aws_sdk_sqs::{
 };
 use sqlx::PgPool;
 
-use crate::{backoff::full_jitter, clock::now, drain::Drain, ledger::LedgerError, metrics::Metrics};
+use crate::{
+    backoff::full_jitter,
+    clock::now,
+    drain::Drain,
+    ledger::LedgerError,
+    metrics::Metrics,
+    variant::{Variant, as_written},
+};
 
 use super::{
     event::Event,
@@ -127,7 +134,8 @@ impl Consumer {
                 payment_id = %event.payment.payment_id, tenant = %event.tenant_id, seq = event.sequence,
                 subscriber = self.subscriber.name(), outcome, "consumed"
             );
-            if matches!(taken, Some(Taken::Applied | Taken::Known)) {
+            let done_with = matches!(taken, Some(Taken::Applied | Taken::Known));
+            if done_with || as_written(Variant::GapThrownAway) {
                 done.push(message);
             } else {
                 back.push(message);

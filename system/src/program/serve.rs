@@ -71,9 +71,26 @@ pub(super) struct Arguments {
     /// Signs the payment service provider's webhooks
     #[arg(long, env = "PAYMENTS_WEBHOOK_SECRET", hide_env_values = true)]
     webhook_secret: String,
+    /// Follow an unsound design, for a test of the tests
+    #[cfg(feature = "as-written")]
+    #[arg(long, env = "PAYMENTS_AS_WRITTEN", value_parser = variant)]
+    as_written: Option<crate::variant::Variant>,
+}
+
+#[cfg(feature = "as-written")]
+fn variant(name: &str) -> Result<crate::variant::Variant, String> {
+    crate::variant::Variant::named(name).ok_or_else(|| format!("there is no variant {name}"))
 }
 
 pub(super) async fn run(arguments: Arguments) -> Done {
+    #[cfg(feature = "as-written")]
+    if let Some(variant) = arguments.as_written {
+        tracing::error!(
+            variant = variant.name(),
+            "unsound on purpose: this process can lose and double money"
+        );
+        crate::variant::select(variant);
+    }
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     let stop = async move {
