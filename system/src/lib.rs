@@ -32,4 +32,5 @@ pub mod program;
 pub mod reconcile;
 pub mod service;
 pub mod sweeper;
+pub mod telemetry;
 pub mod tenant;

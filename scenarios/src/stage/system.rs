@@ -3,6 +3,7 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use payments::{
+    api::LimitConfig,
     engine::EngineConfig,
     external::{BreakerConfig, DependencyConfig},
     gate::GateConfig,
@@ -67,6 +68,7 @@ pub(super) fn config(tuning: &Tuning) -> NodeConfig {
             age_min: Duration::from_secs(30),
             ..ReconcilerConfig::default()
         },
+        limits: LimitConfig::default(),
         psp: DependencyConfig::new("psp", format!("http://{}", at(network::PSP, HTTP))),
         kyc: DependencyConfig::new("kyc", format!("http://{}", at(network::KYC, HTTP))),
         // Smaller than in production, where a process makes more calls than a client of a world.
