@@ -2,14 +2,19 @@
 //!
 //! Exit status: 0 held, or done; 1 violated; 2 could not tell, or could not be done (bad input, a port that is taken).
 
+mod bisect;
 mod check;
+mod corpus;
+mod diff;
 mod explore;
 mod list;
 mod local;
 mod merge;
+mod report;
 mod run;
 mod selection;
 mod show;
+mod shrink;
 mod verify;
 
 use std::process::ExitCode;
@@ -37,6 +42,11 @@ enum Subcommands {
     Verify(verify::Arguments),
     List(list::Arguments),
     Check(check::Arguments),
+    Shrink(shrink::Arguments),
+    Report(report::Arguments),
+    Diff(diff::Arguments),
+    Bisect(bisect::Arguments),
+    Corpus(corpus::Arguments),
     Merge(merge::Arguments),
     Local(local::Arguments),
 }
@@ -47,6 +57,7 @@ Sumzero puts a payment system on trial in a seeded, faulty, deterministic world.
   sumzero explore --seeds 20            try 20 seeds of every scenario
   sumzero run everything --seed 7       one world: its faults, payments, verdict
   sumzero verify everything --seeds 5   the same seed is the same, byte for byte
+  sumzero shrink everything --seed 7    the shortest story of a failing seed
   sumzero list                          scenarios, properties, faults
   sumzero local                         simulated AWS on ports of this machine
 
@@ -63,6 +74,11 @@ fn main() -> ExitCode {
         Some(Subcommands::Verify(arguments)) => verify::run(arguments),
         Some(Subcommands::List(arguments)) => list::run(&arguments),
         Some(Subcommands::Check(arguments)) => check::run(&arguments),
+        Some(Subcommands::Shrink(arguments)) => shrink::run(arguments),
+        Some(Subcommands::Report(arguments)) => report::run(&arguments),
+        Some(Subcommands::Diff(arguments)) => diff::run(&arguments),
+        Some(Subcommands::Bisect(arguments)) => bisect::run(arguments),
+        Some(Subcommands::Corpus(arguments)) => corpus::run(&arguments),
         Some(Subcommands::Merge(arguments)) => merge::run(&arguments),
         Some(Subcommands::Local(arguments)) => local::run(arguments).map(|()| ExitCode::SUCCESS),
     };

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use sqlx::{PgConnection, Row};
+use sqlx::{PgConnection, Row, types::time::OffsetDateTime};
 
 use crate::{deliveries::Deliveries, externals::Effect};
 
@@ -89,11 +89,58 @@ pub struct LedgerPayment {
     pub refunded: i64,
 }
 
+/// A row of `account`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerAccount {
+    /// Its id.
+    pub id: String,
+    /// `wallet`, `clearing`, `escrow` or `fees`.
+    pub role: String,
+    /// ISO 4217.
+    pub currency: String,
+    /// Credits less debits, in minor units.
+    pub balance: i64,
+    /// The same of what is set aside.
+    pub pending: i64,
+}
+
+/// A row of `transfer` with its legs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// Its payment.
+    pub payment: String,
+    /// Which step of the payment.
+    pub step: String,
+    /// When it was booked, by the clock of whoever booked it: nanoseconds since 1970.
+    pub posted_at_nanos: i64,
+    /// What moved.
+    pub legs: Vec<TransferLeg>,
+}
+
+/// A row of `leg`: an amount from one account to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferLeg {
+    /// `posted`, `pending` or `released`.
+    pub phase: String,
+    /// The account that is debited.
+    pub debit: String,
+    /// The account that is credited.
+    pub credit: String,
+    /// ISO 4217.
+    pub currency: String,
+    /// In minor units.
+    pub amount: i64,
+}
+
 /// The ledger, read when all was quiet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Books {
     /// All payments.
     pub payments: Vec<LedgerPayment>,
+    /// All accounts.
+    pub accounts: Vec<LedgerAccount>,
+    /// All transfers, in the order of their times.
+    pub transfers: Vec<Transfer>,
     /// What an audit of the books finds wrong.
     pub faults: Vec<String>,
     /// Operations that are still pending, by their keys.
@@ -124,15 +171,61 @@ impl Books {
         let payments = payments.collect();
         let query = "select payment_id::text || '-' || kind || '-' || seq from operation where state = 'pending' order by 1";
         let pending = sqlx::query_scalar(query).fetch_all(&mut *connection).await?;
+        let query = "select account_id::text, role, currency::text as currency, credits_posted - debits_posted as balance, \
+                     credits_pending - debits_pending as pending from account order by role, currency, opened_at, account_id";
+        let rows = sqlx::query(query).fetch_all(&mut *connection).await?;
+        let accounts = rows.iter().map(|row| LedgerAccount {
+            id: row.get("account_id"),
+            role: row.get("role"),
+            currency: row.get("currency"),
+            balance: row.get("balance"),
+            pending: row.get("pending"),
+        });
+        let accounts = accounts.collect();
+        let transfers = transfers(connection).await?;
         let deliveries = Deliveries::read(&mut *connection).await?;
         let faults = payments::ledger::audit(connection).await?;
         Ok(Self {
             payments,
+            accounts,
+            transfers,
             faults,
             pending,
             deliveries,
         })
     }
+}
+
+async fn transfers(connection: &mut PgConnection) -> Result<Vec<Transfer>, sqlx::Error> {
+    let query = "select t.transfer_id::text as transfer, t.payment_id::text as payment, t.step, t.posted_at, l.phase, \
+                 l.debit_account_id::text as debit, l.credit_account_id::text as credit, l.currency::text as currency, \
+                 l.amount from transfer t join leg l on l.tenant_id = t.tenant_id and l.transfer_id = t.transfer_id \
+                 order by t.posted_at, t.transfer_id, l.leg";
+    let rows = sqlx::query(query).fetch_all(&mut *connection).await?;
+    let mut transfers: Vec<Transfer> = Vec::new();
+    let mut last = String::new();
+    for row in &rows {
+        let id: String = row.get("transfer");
+        if id != last {
+            let posted_at: OffsetDateTime = row.get("posted_at");
+            transfers.push(Transfer {
+                payment: row.get("payment"),
+                step: row.get("step"),
+                posted_at_nanos: i64::try_from(posted_at.unix_timestamp_nanos()).unwrap_or_default(),
+                legs: Vec::new(),
+            });
+            last = id;
+        }
+        let leg = TransferLeg {
+            phase: row.get("phase"),
+            debit: row.get("debit"),
+            credit: row.get("credit"),
+            currency: row.get("currency"),
+            amount: row.get("amount"),
+        };
+        transfers.last_mut().expect("one was pushed").legs.push(leg);
+    }
+    Ok(transfers)
 }
 
 /// Everything that a verdict rests on.

@@ -14,7 +14,7 @@ use std::{
 };
 
 use serde::{Serialize, de::DeserializeOwned};
-use sumzero_sim::trace::Sink;
+use sumzero_sim::trace::{Event, Sink};
 
 use crate::{history::History, script::Script, stage::perform, verdict::Verdict};
 
@@ -100,6 +100,23 @@ impl Record {
         self.read("verdict.json", "verdict")
     }
 
+    /// The world's events.
+    ///
+    /// # Errors
+    /// When the file is missing, cut off or of another version; in words that name the line.
+    pub fn trace(&self) -> Result<Vec<Event>, RecordError> {
+        let path = self.0.join("trace.jsonl");
+        let text = read_text(&path)?;
+        let events = text.lines().enumerate().map(|(number, line)| {
+            serde_json::from_str(line).map_err(|error| RecordError::Content {
+                path: path.clone(),
+                what: "trace",
+                problem: format!("line {}: {}", number + 1, problem(&error)),
+            })
+        });
+        events.collect()
+    }
+
     fn file_error(&self, name: &str, source: std::io::Error) -> RecordError {
         RecordError::File {
             path: self.0.join(name),
@@ -126,8 +143,16 @@ impl Record {
         serde_json::from_str(&text).map_err(|error| RecordError::Content {
             path,
             what,
-            problem: error.to_string(),
+            problem: problem(&error),
         })
+    }
+}
+
+/// What is wrong with JSON, and what to do.
+fn problem(error: &serde_json::Error) -> String {
+    match error.is_eof() {
+        true => format!("it ends in the middle ({error}): the run was interrupted; run its seed again"),
+        false => format!("{error}; run its seed again with this build"),
     }
 }
 

@@ -198,6 +198,14 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// What was to be shrunk does not fail, or not in the wanted way.
+    #[error("{}", nothing_to_shrink(wanted.as_deref(), found))]
+    NothingToShrink {
+        /// The fingerprint of the failure that was asked for, if one was.
+        wanted: Option<String>,
+        /// The failures that there are.
+        found: Vec<String>,
+    },
     /// A program that was to be checked against itself gave nothing to compare.
     #[error("`{command}` {problem}")]
     SelfCheck {
@@ -223,4 +231,17 @@ pub enum Error {
         /// The operating system's answer.
         source: std::io::Error,
     },
+}
+
+fn nothing_to_shrink(wanted: Option<&str>, found: &[String]) -> String {
+    match wanted {
+        _ if found.is_empty() => {
+            "there is nothing to shrink: the run does not fail with this build".to_owned()
+        }
+        Some(wanted) => format!(
+            "there is nothing to shrink: the run does not fail as {wanted} with this build, but as {}; ask for that",
+            found.join(", ")
+        ),
+        None => format!("there is nothing to shrink among {}", found.join(", ")),
+    }
 }

@@ -165,7 +165,7 @@ mod world;
 
 pub use error::Error;
 pub use fault::{Disk, Fault, Plan, PlannedFault};
-pub use kernel::{Breach, Here, Seed, Stats, Stream, Violation, here};
+pub use kernel::{Breach, EPOCH, Here, Seed, Stats, Stream, Violation, here};
 pub use net::Link;
 pub use time::Time;
 pub use trace::TraceHash;

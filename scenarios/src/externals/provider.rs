@@ -63,6 +63,8 @@ pub struct Effect {
     pub currency: String,
     /// Which payment it was asked for.
     pub payment: String,
+    /// When, in nanoseconds of true time since the world began; 0 outside of worlds.
+    pub at_nanos: u64,
 }
 
 /// What it says.
@@ -107,6 +109,14 @@ impl Provider {
     /// Everything that it did so far, in order.
     pub fn effects(&self) -> Vec<Effect> {
         self.state().effects.clone()
+    }
+
+    /// Its own name for what it did under a key, from its books and not from what it remembers for retries.
+    pub fn reference(&self, key: &str) -> Option<String> {
+        match &self.state().keys.get(key)?.said {
+            Said::Succeeded { reference } => Some(reference.clone()),
+            Said::Declined { .. } | Said::Processing => None,
+        }
     }
 
     /// Serves calls on a listener.
@@ -183,6 +193,7 @@ impl Provider {
                 amount: known.ask.amount,
                 currency: known.ask.currency.clone(),
                 payment: known.ask.payment.clone(),
+                at_nanos: sumzero_sim::here().map_or(0, |here| here.at.as_nanos()),
             };
             state.effects.push(effect);
         }

@@ -103,6 +103,7 @@ mod tests {
             amount: 100,
             currency: "EUR".to_owned(),
             payment: "p".to_owned(),
+            at_nanos: 0,
         };
         let books = Books {
             payments: vec![payment],

@@ -70,6 +70,7 @@ mod tests {
             amount: 1,
             currency: "EUR".to_owned(),
             payment: "p".to_owned(),
+            at_nanos: 0,
         };
         let said = Telemetry {
             at_nanos: 0,

@@ -270,7 +270,7 @@ fn clocks_differ() {
     });
 }
 
-fn everything(seed: u64) -> Script {
+pub(crate) fn everything(seed: u64) -> Script {
     let all: Vec<_> = [processes(), dependencies(), links(), failovers(), skews()].concat();
     Script {
         psp: always(unreliable()),

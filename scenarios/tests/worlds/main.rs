@@ -5,6 +5,7 @@
 
 mod faults;
 mod messages;
+mod shrink;
 
 use std::panic::catch_unwind;
 
@@ -16,7 +17,7 @@ fn main() {
         return faults::program(rest);
     }
     let wanted: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
-    let chosen: Vec<&Test> = [faults::TESTS, messages::TESTS]
+    let chosen: Vec<&Test> = [faults::TESTS, messages::TESTS, shrink::TESTS]
         .into_iter()
         .flatten()
         .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str())))

@@ -3,7 +3,7 @@
 //! So every seed begins with the same memory, the same statics and the same ids, and whatever becomes of it (a panic, an
 //! abort, a full stack, an endless loop, too much memory) is that seed's result and nobody else's. Results come in the
 //! order of the seeds, whichever ended first; so they are the same with any number of jobs, and a campaign that was
-//! interrupted can go on from its journal.
+//! interrupted can go on from its journal. What fails is made as small as it will go by [`shrink`].
 //!
 //! What a program keeps once for all its worlds (a parsed scenario, tables, a connection pool's types) is made
 //! before [`Campaign::run`] and shared by all seeds without a copy.
@@ -13,9 +13,10 @@ mod fate;
 mod journal;
 mod selfcheck;
 mod shard;
+pub mod shrink;
 
 pub use fate::Fate;
-pub use selfcheck::{Divergence, SelfCheck, self_check};
+pub use selfcheck::{SelfCheck, self_check};
 pub use shard::Shard;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -4,16 +4,13 @@
 //! its threads and processes, the time of day, the load of the machine. Where it looks all the same, the first event that
 //! differs is close to the place.
 
-use std::fmt;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Lines};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use crate::error::Error;
-
-/// So many events before the first that differs are shown.
-const CONTEXT_EVENTS: usize = 5;
+use crate::trace::{Divergence, first_divergence};
 
 /// What two runs of one seed say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,37 +24,6 @@ pub enum SelfCheck {
     },
     /// Not the same: the program is not deterministic.
     Diverged(Divergence),
-}
-
-/// The first place where two runs of one seed differ.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Divergence {
-    /// What differs: `event`, or `line of output` if all events are the same.
-    pub what: &'static str,
-    /// Its number, from 1.
-    pub number: u64,
-    /// The last ones that are the same.
-    pub before: Vec<String>,
-    /// What the first process has there; none if it had come to its end.
-    pub first: Option<String>,
-    /// What the second process has there; none if it had come to its end.
-    pub second: Option<String>,
-}
-
-impl fmt::Display for Divergence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "two runs of one seed differ; the first difference is {} {}",
-            self.what, self.number
-        )?;
-        for event in &self.before {
-            writeln!(f, "    both    {event}")?;
-        }
-        let end = "(nothing more)";
-        writeln!(f, "    first   {}", self.first.as_deref().unwrap_or(end))?;
-        write!(f, "    second  {}", self.second.as_deref().unwrap_or(end))
-    }
 }
 
 /// Runs a program twice at the same time, in fresh processes, and compares what they did.
@@ -95,8 +61,8 @@ pub fn self_check(command: impl Fn(&Path) -> Command) -> Result<SelfCheck, Error
         })?;
         outputs.push((shown, output));
     }
-    let mut traces = Vec::new();
-    for ((shown, output), trace) in outputs.iter().zip(&sides) {
+    let trace = |side: usize| {
+        let ((shown, output), trace) = (&outputs[side], &sides[side]);
         let file = File::open(trace).map_err(|error| Error::SelfCheck {
             command: shown.clone(),
             problem: format!(
@@ -106,19 +72,17 @@ pub fn self_check(command: impl Fn(&Path) -> Command) -> Result<SelfCheck, Error
                 end_of(&String::from_utf8_lossy(&output.stderr))
             ),
         })?;
-        traces.push(BufReader::new(file).lines());
-    }
+        Ok::<_, Error>(BufReader::new(file).lines())
+    };
+    let mut traces = [trace(0)?, trace(1)?];
     let hashes = [trace_hash(&outputs[0])?, trace_hash(&outputs[1])?];
-    let (events, divergence) = compare("event", &mut traces)?;
+    let (events, divergence) = first_divergence("event", &mut traces)?;
     if let Some(divergence) = divergence {
         return Ok(SelfCheck::Diverged(divergence));
     }
-    let mut printed: Vec<_> = outputs
-        .iter()
-        .map(|(_, output)| BufReader::new(output.stdout.as_slice()).lines())
-        .collect();
+    let mut printed = [0, 1].map(|side: usize| outputs[side].1.stdout.lines());
     // The hash is the last line printed, so this also catches events that differ and print alike.
-    if let (_, Some(divergence)) = compare("line of output", &mut printed)? {
+    if let (_, Some(divergence)) = first_divergence("line of output", &mut printed)? {
         return Ok(SelfCheck::Diverged(divergence));
     }
     let codes = [outputs[0].1.status, outputs[1].1.status];
@@ -133,43 +97,6 @@ pub fn self_check(command: impl Fn(&Path) -> Command) -> Result<SelfCheck, Error
     }
     let [trace_hash, _] = hashes;
     Ok(SelfCheck::Same { trace_hash, events })
-}
-
-/// The number of lines that are the same, and the first that are not.
-fn compare(
-    what: &'static str,
-    sides: &mut [Lines<impl BufRead>],
-) -> Result<(u64, Option<Divergence>), Error> {
-    let mut before: Vec<String> = Vec::new();
-    for number in 1.. {
-        let mut line = |side: usize| {
-            sides[side].next().transpose().map_err(|source| Error::System {
-                doing: "reading a trace",
-                source,
-            })
-        };
-        let (first, second) = (line(0)?, line(1)?);
-        match (first, second) {
-            (None, None) => return Ok((number - 1, None)),
-            (Some(first), Some(second)) if first == second => {
-                if before.len() == CONTEXT_EVENTS {
-                    before.remove(0);
-                }
-                before.push(first);
-            }
-            (first, second) => {
-                let divergence = Divergence {
-                    what,
-                    number,
-                    before,
-                    first,
-                    second,
-                };
-                return Ok((number - 1, Some(divergence)));
-            }
-        }
-    }
-    unreachable!("a file has an end")
 }
 
 fn trace_hash((command, output): &(String, Output)) -> Result<String, Error> {

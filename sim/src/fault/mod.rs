@@ -259,6 +259,29 @@ impl Fault {
         matches!(self, Fault::ConnectionReset { .. } | Fault::ClockJump { .. })
     }
 
+    /// The names of the places that it speaks of: hosts, zones, Regions, `*`.
+    pub fn places(&self) -> Vec<&str> {
+        match self {
+            Fault::RegionLoss { region, .. }
+            | Fault::RegionIsolated { region }
+            | Fault::Service { region, .. } => {
+                vec![region]
+            }
+            Fault::Partition { from, to, .. }
+            | Fault::NetworkLatency { from, to, .. }
+            | Fault::NetworkPacketLoss { from, to, .. }
+            | Fault::NetworkBandwidth { from, to, .. }
+            | Fault::ConnectionReset { from, to } => vec![from, to],
+            Fault::NetworkBlackholePort { place, .. }
+            | Fault::ProcessKill { place }
+            | Fault::ProcessPause { place }
+            | Fault::MachineLoss { place, .. }
+            | Fault::ClockOffset { place, .. }
+            | Fault::ClockDrift { place, .. }
+            | Fault::ClockJump { place, .. } => vec![place],
+        }
+    }
+
     /// Checks every name and every value.
     pub(crate) fn check(&self, topology: &Topology) -> Result<(), Error> {
         let wrong = |field: &'static str, value: String, range: &'static str| {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::time::Time;
 
 /// The wall clock of a host that nothing is wrong with, when the world begins: 2026-01-01T00:00:00Z.
-pub(crate) const EPOCH: Duration = Duration::from_secs(1_767_225_600);
+pub const EPOCH: Duration = Duration::from_secs(1_767_225_600);
 
 /// Every machine has been up for this long when the world begins; a monotonic clock near zero would underflow
 /// the subtractions that production code makes.

@@ -33,7 +33,7 @@ mod violation;
 pub use random::{Seed, Stream};
 pub use violation::{Breach, Violation};
 
-pub(crate) use clock::EPOCH;
+pub use clock::EPOCH;
 pub(crate) use descriptor::{FileId, Object};
 pub(crate) use fork::fork;
 pub(crate) use machine::{Down, Machine};

@@ -4,12 +4,12 @@ use std::fmt;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::time::Time;
 
 /// One thing that happened in a world.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// Its number: events are numbered from 1 in the order in which they happened.
     pub id: u64,
@@ -17,23 +17,31 @@ pub struct Event {
     #[serde(rename = "at_ns")]
     pub at: Time,
     /// The host on which it happened; none for what happens to the world, such as a fault on a link.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<Arc<str>>,
     /// Nanoseconds since 1970 on that host's own wall clock.
-    #[serde(rename = "clock_ns", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "clock_ns", default, skip_serializing_if = "Option::is_none")]
     pub clock_nanos: Option<i64>,
     /// The event that brought it about; 0 for what was planned from outside.
     pub cause: u64,
     /// The host at the other end, for what happens on a connection.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<Arc<str>>,
     /// What happened.
     #[serde(flatten)]
     pub kind: Kind,
 }
 
+impl Event {
+    /// How far the host's wall clock was ahead of the true time, in nanoseconds.
+    pub fn skew_nanos(&self) -> Option<i64> {
+        let truth = crate::kernel::EPOCH.as_nanos() as i64 + self.at.as_nanos() as i64;
+        self.clock_nanos.map(|shown| shown - truth)
+    }
+}
+
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Kind {
     /// A host's process started, for the n-th time.
@@ -285,18 +293,14 @@ impl fmt::Display for Event {
         if let Some(peer) = &self.peer {
             write!(f, " [{peer}]")?;
         }
-        if let Some(clock_nanos) = self.clock_nanos {
-            let truth = crate::kernel::EPOCH.as_nanos() as i64 + self.at.as_nanos() as i64;
-            let skew = clock_nanos - truth;
-            if skew != 0 {
-                write!(
-                    f,
-                    " (clock {}{:.6} s)",
-                    if skew < 0 { '-' } else { '+' },
-                    skew.unsigned_abs() as f64 / 1e9
-                )?;
-            }
+        match self.skew_nanos() {
+            None | Some(0) => Ok(()),
+            Some(skew) => write!(
+                f,
+                " (clock {}{:.6} s)",
+                if skew < 0 { '-' } else { '+' },
+                skew.unsigned_abs() as f64 / 1e9
+            ),
         }
-        Ok(())
     }
 }

@@ -4,8 +4,10 @@
 //! order with the same bytes. The events themselves are kept or written only when asked for: without that, an
 //! event costs one hash of 80 bytes and no allocation.
 
+mod divergence;
 mod event;
 
+pub use divergence::{Divergence, first_divergence};
 pub use event::{Event, Kind};
 
 use std::fmt;

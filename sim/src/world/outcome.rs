@@ -42,6 +42,8 @@ pub struct FaultReport {
 pub struct HostReport {
     /// Its name.
     pub name: String,
+    /// The Region that it stands in.
+    pub region: String,
     /// How often its process was started.
     pub starts: u32,
     /// What its process was doing.

@@ -355,6 +355,7 @@ impl Simulation {
     pub(super) fn finish(mut self) -> Result<Outcome, Error> {
         let hosts = self.hosts.iter().enumerate().map(|(index, host)| HostReport {
             name: host.name.to_string(),
+            region: host.region.to_string(),
             starts: with(|kernel| kernel.machine(HostId::new(index)).incarnation),
             state: self.state_of(HostId::new(index)),
         });

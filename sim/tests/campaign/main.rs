@@ -7,6 +7,7 @@
 mod fates;
 mod journal;
 mod selfcheck;
+mod shrink;
 mod storm;
 
 use std::panic::catch_unwind;
@@ -19,7 +20,14 @@ fn main() {
         return run_program(program);
     }
     let wanted: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
-    let all = [fates::TESTS, journal::TESTS, selfcheck::TESTS, storm::TESTS].concat();
+    let all = [
+        fates::TESTS,
+        journal::TESTS,
+        selfcheck::TESTS,
+        shrink::TESTS,
+        storm::TESTS,
+    ]
+    .concat();
     let chosen: Vec<&Test> = all
         .iter()
         .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str())))

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use sumzero_sim::campaign::{Divergence, SelfCheck, self_check};
-use sumzero_sim::trace::Sink;
+use sumzero_sim::campaign::{SelfCheck, self_check};
+use sumzero_sim::trace::{Divergence, Sink};
 use sumzero_sim::{Error, Host, World};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};

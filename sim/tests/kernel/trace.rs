@@ -1,10 +1,10 @@
 //! The trace: what it says, and that asking for it changes nothing.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, BufRead};
 use std::sync::{Arc, Mutex};
 
-use sumzero_sim::trace::{Kind, Sink};
+use sumzero_sim::trace::{Event, Kind, Sink, first_divergence};
 use sumzero_sim::{Fault, Outcome, Skew};
 
 use crate::support::{connect, echo_world, ping, secs};
@@ -129,4 +129,41 @@ fn a_sink_that_fails_is_told_at_the_end() {
             .to_string()
             .contains("disk full")
     );
+}
+
+/// What is written is what is read, and two traces differ where the worlds do.
+#[test]
+fn a_written_trace_reads_back_and_can_be_compared() {
+    let lines = Shared::default();
+    run(Sink::JsonLines(Box::new(lines.clone())));
+    let written = lines.text();
+    let read: Vec<Event> = written
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(read, run(Sink::Memory).trace);
+    assert!(
+        read.iter()
+            .any(|event| event.skew_nanos() == Some(-6_000_000_000))
+    );
+
+    let compare = |first: &str, second: &str| {
+        first_divergence(
+            "event",
+            &mut [first.as_bytes().lines(), second.as_bytes().lines()],
+        )
+        .unwrap()
+    };
+    let events = read.len() as u64;
+    assert_eq!(compare(&written, &written), (events, None));
+    let changed = written.replacen("\"bytes\":", "\"bytes\":1", 1);
+    let (same, divergence) = compare(&written, &changed);
+    let divergence = divergence.unwrap();
+    assert_eq!(divergence.number, same + 1);
+    assert_eq!(divergence.before.len(), 5);
+    assert_eq!(divergence.first, Some(read[same as usize].to_string()));
+    assert!(divergence.second.unwrap().contains(" sends 1"));
+    let cut = &written[..written.rfind("{\"id\"").unwrap()];
+    let (same, divergence) = compare(&written, cut);
+    assert_eq!((same, divergence.unwrap().second), (events - 1, None));
 }

@@ -1,0 +1,101 @@
+//! A failure in Markdown: its shortest story, for a colleague.
+
+use scenarios::{script::Script, verdict::Conclusion};
+
+use crate::{
+    Run,
+    diagram::diagram,
+    names::Names,
+    story::{counted, misbehaves, seconds, short, tell},
+    timeline::Timeline,
+};
+
+/// A failure in Markdown, with what it refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The text. It refers to `NAME.svg` and `NAME.json` beside it.
+    pub markdown: String,
+    /// The drawing: `NAME.svg`.
+    pub drawing: String,
+    /// The plan: `NAME.json`.
+    pub plan: String,
+}
+
+/// What a script puts on the stage, a line each: faults, providers that misbehave, the workload.
+pub fn needed(script: &Script) -> Vec<String> {
+    let mut lines = Vec::new();
+    for planned in &script.plan.faults {
+        let lasting = match planned.lasting {
+            Some(lasting) => format!(", for {}", short(lasting)),
+            None => String::new(),
+        };
+        lines.push(format!("{} at {}{lasting}", planned.fault, short(planned.at)));
+    }
+    for (name, spells) in [("the PSP", &script.psp), ("the KYC provider", &script.kyc)] {
+        for spell in spells {
+            let (what, from) = (misbehaves(&spell.behaviour), short(spell.at));
+            lines.push(format!("{name} {what}, from {from} for {}", short(spell.lasting)));
+        }
+    }
+    let workload = &script.workload;
+    lines.push(format!(
+        "{} with {} each, {} in each Region",
+        counted(workload.clients.into(), "client"),
+        counted(workload.requests.into(), "request"),
+        counted(script.gateways.into(), "gateway")
+    ));
+    lines
+}
+
+/// Renders a failure as the finding of this name. `features` is what `cargo run` has to be told for the build that fails;
+/// empty for the build as it is.
+pub fn finding(run: &Run, name: &str, features: &str) -> Finding {
+    let names = Names::new(&run.history);
+    let timeline = Timeline::new(&run.verdict, &run.trace);
+    let story = tell(run, &names, &timeline);
+    let verdict = &run.verdict;
+    let fingerprints: Vec<String> = verdict
+        .fingerprints()
+        .into_iter()
+        .map(|print| format!("`{print}`"))
+        .collect();
+    let what = match verdict.conclusion {
+        Conclusion::Violated(_) => fingerprints.join(", "),
+        _ => verdict.conclusion.to_string(),
+    };
+    let mut text = format!(
+        "# {name}\n\n{}\n\nScenario `{}`, seed {}: {what}.\n\n![What happened, where and when]({name}.svg)\n",
+        story.headline, verdict.scenario, verdict.seed
+    );
+    if !story.clauses.is_empty() {
+        text += "\n| | at | host | what |\n|---|---|---|---|\n";
+        for (place, clause) in story.clauses.iter().enumerate() {
+            let strong = if clause.decisive { "**" } else { "" };
+            text += &format!(
+                "| {strong}{}{strong} | {} | {} | {} |\n",
+                place + 1,
+                seconds(clause.at_nanos),
+                clause.host.as_deref().unwrap_or(""),
+                clause.text.replace('|', "\\|").replace('\n', " ")
+            );
+        }
+    }
+    text += "\n## What is needed for it\n\n";
+    let script = &run.script;
+    for line in needed(script) {
+        text += &format!("- {line}\n");
+    }
+    let features = if features.is_empty() {
+        String::new()
+    } else {
+        format!(" --features {features}")
+    };
+    text += &format!(
+        "\n## See it again\n\n    cargo run --release{features} -- run --plan reports/findings/{name}.json\n"
+    );
+    Finding {
+        markdown: text,
+        drawing: diagram(run, &story, &names, &timeline),
+        plan: script.to_json(),
+    }
+}

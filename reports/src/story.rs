@@ -1,0 +1,495 @@
+//! What a run came to, in words: one sentence, and the events that it rests on.
+//!
+//! The sentence says what should not be, then who did what when, by whose clock, and what was wrong with the world meanwhile.
+//! It is made from the verdict's evidence, from what clients, provider and ledger recorded and from the system's own
+//! telemetry; from the trace it takes only what each host's clock showed.
+
+use std::time::Duration;
+
+use scenarios::{
+    externals::{Behaviour, Effect, Kind},
+    properties::Violation,
+    script::{Spell, behaviour_at},
+    verdict::Conclusion,
+};
+
+use crate::{Run, money::amount, names::Names, timeline::Timeline};
+
+/// So many events are told; the rest is in the diagram.
+const MOST_CLAUSES: usize = 14;
+
+/// An event that the sentence rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clause {
+    /// When, in nanoseconds of true time since the world began.
+    pub at_nanos: u64,
+    /// On which host; none for what happened to the world.
+    pub host: Option<String>,
+    /// What happened.
+    pub text: String,
+    /// Whether the failure is in this very event.
+    pub decisive: bool,
+}
+
+/// A run in words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Story {
+    /// What it came to, in one sentence.
+    pub headline: String,
+    /// What that rests on, in order of time.
+    pub clauses: Vec<Clause>,
+    /// The payment that it is about, by the order in which payments were first heard of, from 0.
+    pub payment: Option<usize>,
+}
+
+/// Tells what a run came to.
+pub fn story(run: &Run) -> Story {
+    tell(
+        run,
+        &Names::new(&run.history),
+        &Timeline::new(&run.verdict, &run.trace),
+    )
+}
+
+pub(crate) fn tell(run: &Run, names: &Names, timeline: &Timeline) -> Story {
+    let teller = Teller { run, names, timeline };
+    match (&run.verdict.conclusion, run.verdict.violations().first()) {
+        (_, Some(violation)) => teller.violated(violation),
+        (Conclusion::Unknown(why), _) => Story {
+            headline: format!("It could not be told whether the properties hold: {why}."),
+            clauses: teller.faults(0, u64::MAX),
+            payment: None,
+        },
+        _ => {
+            let measures = &run.verdict.measures;
+            let bit = run.verdict.faults.iter().filter(|fault| fault.bites > 0).count();
+            Story {
+                headline: format!(
+                    "All properties held: {} confirmed, {} refused, {bit} of {} faults bit.",
+                    counted(measures.confirmed, "request"),
+                    measures.refused,
+                    run.verdict.faults.len()
+                ),
+                ..Story::default()
+            }
+        }
+    }
+}
+
+struct Teller<'a> {
+    run: &'a Run,
+    names: &'a Names,
+    timeline: &'a Timeline,
+}
+
+impl Teller<'_> {
+    fn violated(&self, violation: &Violation) -> Story {
+        let payment = violation
+            .subjects
+            .iter()
+            .find_map(|subject| self.names.payment(subject));
+        let mut clauses = match payment {
+            Some(payment) => self.of_payment(payment, violation),
+            None => self.of_keys(violation),
+        };
+        clauses.sort_by_key(|clause| clause.at_nanos);
+        let (from, to) = match (clauses.first(), clauses.last()) {
+            (Some(first), Some(last)) => (first.at_nanos, last.at_nanos),
+            _ => (0, self.run.history.quiet_from_nanos),
+        };
+        let mut headline = self.headline(violation);
+        let meanwhile = self.meanwhile(from, to);
+        if !meanwhile.is_empty() {
+            headline += &format!("; meanwhile {meanwhile}");
+        }
+        let more = self.run.verdict.violations().len() - 1;
+        headline += ".";
+        if more > 0 {
+            headline += &format!(" ({} listed below.)", counted(more as u64, "more violation"));
+        }
+        clauses.extend(self.faults(from, to));
+        clauses.sort_by_key(|clause| clause.at_nanos);
+        Story {
+            headline: capitalized(&headline),
+            clauses: shortened(clauses),
+            payment,
+        }
+    }
+
+    fn headline(&self, violation: &Violation) -> String {
+        let twice: Vec<&Effect> = match violation.place.as_str() {
+            "done-twice" => {
+                let effects = self.run.history.effects.iter();
+                effects
+                    .filter(|effect| violation.subjects.contains(&effect.key))
+                    .collect()
+            }
+            _ => Vec::new(),
+        };
+        let [first, .., last] = twice.as_slice() else {
+            return self.names.say(&violation.evidence);
+        };
+        let times = match twice.len() {
+            2 => "twice".to_owned(),
+            times => format!("{times} times"),
+        };
+        let mut said = format!(
+            "{} was {} {times}, {} each time: ",
+            self.payment_name(&first.payment),
+            done(first.kind),
+            amount(first.amount, &first.currency)
+        );
+        let mut since = 0;
+        for (number, effect) in twice.iter().enumerate() {
+            let again = if number == 0 { "" } else { "again " };
+            let asked = self.asked(effect, since).map(|(host, at)| {
+                format!(
+                    "{} asked {again}{} and ",
+                    self.timeline.hosts[host].name,
+                    self.when(host, at)
+                )
+            });
+            let joint = if number == 0 { "" } else { ", then " };
+            let did = format!("the provider did it {again}at {}", seconds(effect.at_nanos));
+            said += &format!("{joint}{}{did}", asked.unwrap_or_default());
+            since = effect.at_nanos;
+        }
+        let between = Duration::from_nanos(last.at_nanos - first.at_nanos);
+        let window = behaviour_at(&self.run.script.psp, Duration::from_nanos(last.at_nanos)).key_window_s;
+        if between >= Duration::from_secs(window) {
+            said += &format!(
+                ", {} later, when it had forgotten the key (it remembers keys for {window} s)",
+                short(between)
+            );
+        }
+        said
+    }
+
+    /// Who asked the provider last for what it then did, and when, as far as they said so.
+    fn asked(&self, effect: &Effect, since: u64) -> Option<(usize, u64)> {
+        let mut said = self.run.history.telemetry.iter().rev();
+        let asked = said.find(|said| {
+            let key = said.fields.get("key").and_then(|key| key.as_str());
+            (since..=effect.at_nanos).contains(&said.at_nanos)
+                && key == Some(&effect.key)
+                && said.message == "asks for it"
+        })?;
+        Some((self.timeline.host(&asked.host)?, asked.at_nanos))
+    }
+
+    /// Everything that was recorded of a payment.
+    fn of_payment(&self, payment: usize, violation: &Violation) -> Vec<Clause> {
+        let mut clauses = Vec::new();
+        let history = &self.run.history;
+        let is_it = |id: &str| self.names.payment(id) == Some(payment);
+        for attempt in history.attempts.iter().filter(|attempt| is_it(&attempt.key)) {
+            let answer = match attempt.status {
+                Some(status) => format!("answered {status} after {}", short(attempt.took)),
+                None => format!("no answer in {}", short(attempt.took)),
+            };
+            clauses.push(Clause {
+                at_nanos: attempt.at_nanos,
+                host: Some(attempt.client.clone()),
+                text: format!("asks {} under {}; {answer}", attempt.gateway, attempt.key),
+                decisive: false,
+            });
+        }
+        for effect in history.effects.iter().filter(|effect| is_it(&effect.payment)) {
+            clauses.push(Clause {
+                at_nanos: effect.at_nanos,
+                host: Some("psp".to_owned()),
+                text: format!(
+                    "{}: {} under the key {}",
+                    done(effect.kind),
+                    amount(effect.amount, &effect.currency),
+                    self.names.say(&effect.key)
+                ),
+                decisive: violation.property == "captures"
+                    && (violation.place != "done-twice" || violation.subjects.contains(&effect.key)),
+            });
+        }
+        let telemetry = history.telemetry.iter().filter(|said| {
+            let id = said.fields.get("payment_id").and_then(|id| id.as_str());
+            id.is_some_and(is_it)
+        });
+        for said in telemetry {
+            let fields = said
+                .fields
+                .iter()
+                .filter(|(name, _)| !["payment_id", "tenant"].contains(&name.as_str()));
+            let fields = fields.map(|(name, value)| format!("{name} {}", self.names.say(&plain(value))));
+            let fields = fields.collect::<Vec<_>>().join(", ");
+            let host = self.timeline.host(&said.host);
+            let off = host.map(|host| self.off(host, said.at_nanos)).unwrap_or_default();
+            clauses.push(Clause {
+                at_nanos: said.at_nanos,
+                host: Some(said.host.clone()),
+                text: format!(
+                    "{}{}{}{off}",
+                    said.message,
+                    if fields.is_empty() { "" } else { ": " },
+                    fields
+                ),
+                decisive: said.level == "ERROR",
+            });
+        }
+        let told = history.told.iter().filter(|told| is_it(&told.key));
+        for told in told.filter(|told| violation.subjects.contains(&told.key)) {
+            clauses.push(Clause {
+                at_nanos: told.at_nanos,
+                host: None,
+                text: format!(
+                    "{} is told {} {}",
+                    told.key,
+                    told.status,
+                    self.names.say(&told.body)
+                ),
+                decisive: true,
+            });
+        }
+        clauses
+    }
+
+    /// What was recorded of requests that belong to no payment.
+    fn of_keys(&self, violation: &Violation) -> Vec<Clause> {
+        let attempts = self.run.history.attempts.iter();
+        let attempts = attempts.filter(|attempt| violation.subjects.contains(&attempt.key));
+        let attempts = attempts.map(|attempt| Clause {
+            at_nanos: attempt.at_nanos,
+            host: Some(attempt.client.clone()),
+            text: match attempt.status {
+                Some(status) => format!(
+                    "asks {} under {}; answered {status}",
+                    attempt.gateway, attempt.key
+                ),
+                None => format!("asks {} under {}; no answer", attempt.gateway, attempt.key),
+            },
+            decisive: true,
+        });
+        attempts.collect()
+    }
+
+    /// Faults that bit and began in this time.
+    fn faults(&self, from: u64, to: u64) -> Vec<Clause> {
+        let planned = self.run.script.plan.faults.iter().zip(&self.run.verdict.faults);
+        let bit = planned
+            .filter(|(_, report)| report.bites > 0)
+            .map(|(planned, _)| {
+                let lasting = match planned.lasting {
+                    Some(lasting) => format!(", for {}", short(lasting)),
+                    None if planned.fault.is_instant() => String::new(),
+                    None => ", to the end".to_owned(),
+                };
+                (planned.at, format!("{}{lasting}", planned.fault))
+            });
+        let spells = self.spells().map(|(name, spell)| {
+            (
+                spell.at,
+                format!(
+                    "{name} {}, for {}",
+                    misbehaves(&spell.behaviour),
+                    short(spell.lasting)
+                ),
+            )
+        });
+        let all = bit.chain(spells).map(|(at, what)| Clause {
+            at_nanos: at.as_nanos() as u64,
+            host: None,
+            text: format!("fault: {what}"),
+            decisive: false,
+        });
+        all.filter(|clause| (from..=to).contains(&clause.at_nanos))
+            .collect()
+    }
+
+    fn spells(&self) -> impl Iterator<Item = (&'static str, &Spell)> {
+        let script = &self.run.script;
+        let psp = script.psp.iter().map(|spell| ("the PSP", spell));
+        psp.chain(script.kyc.iter().map(|spell| ("the KYC provider", spell)))
+            .filter(|(_, spell)| spell.behaviour != Behaviour::default())
+    }
+
+    /// What was wrong with the world in this time, in a few words.
+    fn meanwhile(&self, from: u64, to: u64) -> String {
+        let overlaps = |at: Duration, lasting: Option<Duration>| {
+            let end = lasting.map_or(u64::MAX, |lasting| (at + lasting).as_nanos() as u64);
+            at.as_nanos() as u64 <= to && end >= from
+        };
+        let planned = self.run.script.plan.faults.iter().zip(&self.run.verdict.faults);
+        let mut all: Vec<String> = planned
+            .filter(|(planned, report)| report.bites > 0 && overlaps(planned.at, planned.lasting))
+            .map(|(planned, _)| planned.fault.to_string())
+            .collect();
+        let spells = self
+            .spells()
+            .filter(|(_, spell)| overlaps(spell.at, Some(spell.lasting)));
+        all.extend(spells.map(|(name, spell)| format!("{name} {}", misbehaves(&spell.behaviour))));
+        let more = all.len().saturating_sub(3);
+        all.truncate(3);
+        let mut said = all.join(", and ");
+        if more > 0 {
+            said += &format!(", and {} more", counted(more as u64, "fault"));
+        }
+        said
+    }
+
+    fn payment_name(&self, id: &str) -> String {
+        self.names
+            .payment(id)
+            .map_or_else(|| format!("payment {id}"), Names::name)
+    }
+
+    /// At which time, by whose clock.
+    fn when(&self, host: usize, at: u64) -> String {
+        format!("at {}{}", seconds(at), self.off(host, at))
+    }
+
+    /// What a host's own clock said, if it was off.
+    fn off(&self, host: usize, at: u64) -> String {
+        let skew = self.timeline.skew(host, at);
+        if skew.abs() < 1_000_000 {
+            return String::new();
+        }
+        let own = (at as i64 + skew) as f64 / 1e9;
+        let by = short(Duration::from_nanos(skew.unsigned_abs()));
+        let side = if skew < 0 { "behind" } else { "ahead" };
+        format!(" ({own:.3} s by its own clock, {by} {side})")
+    }
+}
+
+/// What a provider did, of a payment.
+fn done(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Authorize => "authorized",
+        Kind::Sale | Kind::Capture => "captured",
+        Kind::Void => "voided",
+        Kind::Refund => "refunded",
+        Kind::Verify => "verified",
+        Kind::Payout => "paid out",
+    }
+}
+
+/// How a provider misbehaves.
+pub(crate) fn misbehaves(behaviour: &Behaviour) -> String {
+    let usual = Behaviour::default();
+    let percent = |ppm: u32| format!("{} %", f64::from(ppm) / 1e4);
+    let mut all = Vec::new();
+    if behaviour.hanging {
+        all.push("hangs".to_owned());
+    }
+    if behaviour.key_window_s != usual.key_window_s {
+        all.push(format!("forgets keys after {} s", behaviour.key_window_s));
+    }
+    if behaviour.delay_ms + behaviour.jitter_ms > 0 {
+        let (least, most) = (behaviour.delay_ms, behaviour.delay_ms + behaviour.jitter_ms);
+        all.push(format!("takes {least} to {most} ms"));
+    }
+    for (ppm, what) in [
+        (behaviour.declined_ppm, "declines"),
+        (behaviour.failed_before_ppm, "fails before it acts"),
+        (behaviour.failed_after_ppm, "fails after it acted"),
+        (behaviour.answer_lost_ppm, "loses its answer"),
+    ] {
+        if ppm > 0 {
+            all.push(format!("{what} ({})", percent(ppm)));
+        }
+    }
+    if all.is_empty() {
+        "behaves as usual".to_owned()
+    } else {
+        all.join(", ")
+    }
+}
+
+/// The decisive events and, as far as there is room, those around them.
+fn shortened(clauses: Vec<Clause>) -> Vec<Clause> {
+    let mut room = MOST_CLAUSES.saturating_sub(clauses.iter().filter(|clause| clause.decisive).count());
+    let near = |place: usize| {
+        let decisive = clauses.iter().enumerate().filter(|(_, clause)| clause.decisive);
+        // What came afterwards explains less than what led to it.
+        let distance = decisive.map(|(at, _)| if place > at { 3 * (place - at) } else { at - place });
+        distance.min().unwrap_or(place)
+    };
+    let mut places: Vec<usize> = (0..clauses.len()).collect();
+    places.sort_by_key(|place| (near(*place), *place));
+    let mut kept: Vec<usize> = Vec::new();
+    for place in places {
+        if clauses[place].decisive {
+            kept.push(place);
+        } else if room > 0 {
+            room -= 1;
+            kept.push(place);
+        }
+    }
+    kept.sort_unstable();
+    kept.truncate(2 * MOST_CLAUSES);
+    kept.into_iter().map(|place| clauses[place].clone()).collect()
+}
+
+/// A value of a telemetry field without quotes.
+pub(crate) fn plain(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+pub(crate) fn seconds(nanos: u64) -> String {
+    format!("{:.3} s", nanos as f64 / 1e9)
+}
+
+/// A duration to three digits.
+pub(crate) fn short(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    let (value, unit) = match seconds {
+        s if s >= 1.0 => (s, "s"),
+        s if s >= 1e-3 => (s * 1e3, "ms"),
+        s => (s * 1e6, "\u{b5}s"),
+    };
+    let text = format!(
+        "{value:.*}",
+        if value < 10.0 {
+            2
+        } else {
+            usize::from(value < 100.0)
+        }
+    );
+    let text = match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.'),
+        false => &text,
+    };
+    format!("{text} {unit}")
+}
+
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(letters).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_said_shortly() {
+        let said = [6_000, 250, 1_234, 61_000, 125_400].map(|ms| short(Duration::from_millis(ms)));
+        assert_eq!(said, ["6 s", "250 ms", "1.23 s", "61 s", "125 s"]);
+        assert_eq!(short(Duration::from_micros(42)), "42 \u{b5}s");
+    }
+
+    #[test]
+    fn decisive_events_are_told_however_many_there_are_around() {
+        let clause = |place: u64| Clause {
+            at_nanos: place,
+            host: None,
+            text: String::new(),
+            decisive: place == 3 || place == 90,
+        };
+        let told = shortened((0..100).map(clause).collect());
+        assert_eq!(told.len(), MOST_CLAUSES);
+        assert_eq!(told.iter().filter(|clause| clause.decisive).count(), 2);
+        assert!(told.is_sorted_by_key(|clause| clause.at_nanos));
+    }
+}

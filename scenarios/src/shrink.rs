@@ -1,0 +1,383 @@
+//! Makes a script that fails as small as it will go.
+//!
+//! First whole faults go (and spells of the providers, which are faults of theirs), then what is left of them becomes shorter,
+//! rounder and weaker, then the providers behave where it does not matter, and in the end the workload shrinks: clients,
+//! requests, accounts, kinds of request, gateways. What is promised is never touched, nor the seed: randomness is split by
+//! purpose, so that what stays draws what it drew.
+//!
+//! Edits work on the script as it is written, so that a fault that is added to the vocabulary can be shrunk at once. Not
+//! touched are probabilities, which decide whom a fault strikes and not how hard.
+
+use std::{collections::BTreeSet, fmt, time::Duration};
+
+use serde_json::Value;
+use sumzero_sim::{
+    Error, Skew,
+    campaign::{
+        Fate,
+        shrink::{Fingerprint, Progress, Shrink, Shrinker, Shrunk},
+    },
+    units,
+};
+
+use crate::{externals::Behaviour, script::Script, stage, verdict::Conclusion, verdict::Verdict};
+
+/// Makes a script that fails as small as it will go. `wanted` is the failure to keep; without it, the first one it shows.
+///
+/// # Errors
+/// [`Error::NothingToShrink`] if it does not fail, or not in that way; those of a campaign.
+pub fn shrink(
+    script: Script,
+    wanted: Option<&str>,
+    shrinker: Shrinker,
+    watch: impl FnMut(Progress<'_>),
+) -> Result<Shrunk<Script>, Error> {
+    // A candidate that no stage can perform, such as one without the gateway that a fault names, fails in no way.
+    let run = |script: &Script| stage::check(script).is_ok().then(|| Verdict::reach(script));
+    shrinker.shrink(script, wanted, run, failures, watch)
+}
+
+/// All failures in what became of a seed: the fingerprints of its verdict, or its untimely end.
+pub fn failures(fate: &Fate<Option<Verdict>>) -> BTreeSet<Fingerprint> {
+    match fate {
+        Fate::Finished(None) => BTreeSet::new(),
+        Fate::Finished(Some(verdict)) => match &verdict.conclusion {
+            Conclusion::Unknown(why) => BTreeSet::from([format!("unknown/{}", without_numbers(why))]),
+            _ => verdict.fingerprints(),
+        },
+        untimely => BTreeSet::from([format!("untimely/{}", without_numbers(&untimely.to_string()))]),
+    }
+}
+
+/// The same for all runs that end in the same way at another time, on another host of a kind.
+fn without_numbers(text: &str) -> String {
+    let mut kept = String::new();
+    for letter in text.chars() {
+        match letter {
+            '0'..='9' if kept.ends_with('#') => {}
+            '0'..='9' => kept.push('#'),
+            letter => kept.push(letter),
+        }
+    }
+    kept
+}
+
+/// One way to make a script smaller.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Edit {
+    /// The place, as a JSON pointer.
+    pointer: String,
+    change: Change,
+    /// What it does, in words.
+    words: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Change {
+    Gone,
+    /// Unless it is as small already.
+    Smaller(Value),
+    Usual(Value),
+}
+
+impl fmt::Display for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words)
+    }
+}
+
+const LISTS: [&str; 3] = ["plan", "psp", "kyc"];
+
+impl Shrink for Script {
+    type Edit = Edit;
+
+    const PASSES: &'static [&'static str] = &["faults", "times", "magnitudes", "providers", "workload"];
+
+    fn edits(&self, pass: usize) -> Vec<Edit> {
+        let tree = tree(self);
+        let faults = LISTS.iter().flat_map(|list| {
+            let entries = tree[*list].as_array().into_iter().flatten().enumerate();
+            entries.map(move |(place, entry)| (*list, place, entry))
+        });
+        match Self::PASSES[pass] {
+            "faults" => faults
+                .map(|(list, place, _)| Edit {
+                    pointer: format!("/{list}/{place}"),
+                    change: Change::Gone,
+                    words: format!("without {}", self.name(list, place)),
+                })
+                .collect(),
+            "times" => faults
+                .flat_map(|(list, place, entry)| {
+                    ["lasting", "at"].into_iter().flat_map(move |field| {
+                        let name = format!("{}: {field}", self.name(list, place));
+                        smaller(&format!("/{list}/{place}/{field}"), &name, &entry[field], 0.0)
+                    })
+                })
+                .collect(),
+            "magnitudes" => faults
+                .filter(|(list, ..)| *list == "plan")
+                .flat_map(|(list, place, entry)| {
+                    let mut leaves = Vec::new();
+                    walk(&format!("/{list}/{place}/fault"), &entry["fault"], &mut leaves);
+                    let name = self.name(list, place);
+                    leaves.into_iter().flat_map(move |(pointer, value)| {
+                        let field = pointer.rsplit('/').next().unwrap_or_default();
+                        smaller(&pointer, &format!("{name}: {field}"), value, 0.0)
+                    })
+                })
+                .collect(),
+            "providers" => faults
+                .filter(|(list, ..)| *list != "plan")
+                .flat_map(|(list, place, entry)| {
+                    let usual = serde_json::to_value(Behaviour::default()).unwrap_or_default();
+                    let mut leaves = Vec::new();
+                    walk(
+                        &format!("/{list}/{place}/behaviour"),
+                        &entry["behaviour"],
+                        &mut leaves,
+                    );
+                    let edits = leaves.into_iter().filter_map(|(pointer, value)| {
+                        let field = pointer.rsplit('/').next()?;
+                        let usual = usual.get(field).filter(|usual| *usual != value)?.clone();
+                        Some(Edit {
+                            words: format!("{}: {field} {usual} and not {value}", self.name(list, place)),
+                            change: Change::Usual(usual),
+                            pointer,
+                        })
+                    });
+                    edits.collect::<Vec<_>>()
+                })
+                .collect(),
+            _ => {
+                let least = |name: &str| match name {
+                    "gateways" | "clients" | "requests" | "accounts" => 1.0,
+                    _ => 0.0,
+                };
+                let mut leaves = vec![("/gateways".to_owned(), &tree["gateways"])];
+                walk("/workload", &tree["workload"], &mut leaves);
+                leaves
+                    .into_iter()
+                    // Who waits how long, and how densely requests follow each other, is no matter of size.
+                    .filter(|(pointer, _)| {
+                        !["/workload/patience", "/workload/over"].contains(&pointer.as_str())
+                    })
+                    .flat_map(|(pointer, value)| {
+                        let field = pointer.rsplit('/').next().unwrap_or_default();
+                        smaller(&pointer, field, value, least(field))
+                    })
+                    .collect()
+            }
+        }
+    }
+
+    fn with(&self, edits: &[Edit]) -> Self {
+        let mut script = tree(self);
+        let mut gone = Vec::new();
+        for edit in edits {
+            match (&edit.change, script.pointer_mut(&edit.pointer)) {
+                (Change::Gone, _) => gone.push(edit.pointer.as_str()),
+                (Change::Smaller(to), Some(value)) if size(to) < size(value) => *value = to.clone(),
+                (Change::Usual(to), Some(value)) => *value = to.clone(),
+                _ => {}
+            }
+        }
+        for list in LISTS {
+            if let Some(entries) = script[list].as_array_mut() {
+                let mut place = 0;
+                entries.retain(|_| {
+                    place += 1;
+                    !gone.contains(&format!("/{list}/{}", place - 1).as_str())
+                });
+            }
+        }
+        // What is no script any more is no smaller one.
+        serde_json::from_value(script).unwrap_or_else(|_| self.clone())
+    }
+}
+
+impl Script {
+    /// A fault or a spell in words.
+    fn name(&self, list: &str, place: usize) -> String {
+        let time = humantime::format_duration;
+        match list {
+            "plan" => {
+                let planned = &self.plan.faults[place];
+                format!("{} at {}", planned.fault, time(planned.at))
+            }
+            "psp" => format!("the PSP's spell at {}", time(self.psp[place].at)),
+            _ => format!("the KYC provider's spell at {}", time(self.kyc[place].at)),
+        }
+    }
+}
+
+fn tree(script: &Script) -> Value {
+    serde_json::to_value(script).expect("a script is a tree of strings and numbers, which JSON can hold")
+}
+
+/// All values below a place that are numbers, durations, skews or yes and no.
+fn walk<'a>(pointer: &str, value: &'a Value, leaves: &mut Vec<(String, &'a Value)>) {
+    match value {
+        Value::Object(members) => {
+            let shrinkable = |name: &&String| !["probability", "applied", "port"].contains(&name.as_str());
+            for name in members.keys().filter(shrinkable) {
+                walk(&format!("{pointer}/{name}"), &members[name], leaves);
+            }
+        }
+        leaf if size(leaf).is_some() => leaves.push((pointer.to_owned(), leaf)),
+        _ => {}
+    }
+}
+
+/// How much a value is: a number's amount, a duration in seconds.
+fn size(value: &Value) -> Option<f64> {
+    match value {
+        Value::Bool(yes) => Some(f64::from(u8::from(*yes))),
+        Value::Number(number) => number.as_f64().map(f64::abs),
+        Value::String(text) => duration(text).map(|(_, duration)| duration.as_secs_f64()),
+        _ => None,
+    }
+}
+
+/// A duration, or a skew with its sign.
+fn duration(text: &str) -> Option<(&str, Duration)> {
+    match text.split_at_checked(1) {
+        Some((sign @ ("+" | "-"), _)) => {
+            let skew: Skew = text.parse().ok()?;
+            Some((sign, skew.magnitude()))
+        }
+        _ => Some(("", units::duration::parse(text).ok()?)),
+    }
+}
+
+/// Smaller values, the smallest first: none at all, the half, a little less; durations also rounder.
+fn smaller(pointer: &str, name: &str, value: &Value, least: f64) -> Vec<Edit> {
+    let candidates: Vec<Value> = match value {
+        Value::Bool(true) => vec![Value::Bool(false)],
+        Value::Number(number) if number.is_f64() => {
+            let number = number.as_f64().unwrap_or_default();
+            vec![0.0.into(), (number / 2.0).round().into()]
+        }
+        Value::Number(number) => {
+            let number = number.as_i64().unwrap_or_default();
+            vec![
+                (least as i64).into(),
+                (number / 2).into(),
+                (number - number.signum()).into(),
+            ]
+        }
+        Value::String(text) => match duration(text) {
+            Some((sign, long)) => {
+                let seconds = long.as_secs();
+                let shorter = [long / 8, long / 2]
+                    .map(|shorter| Duration::from_millis(shorter.as_millis() as u64))
+                    .into_iter()
+                    // To halve what is short already only takes time.
+                    .filter(|_| long > Duration::from_millis(100));
+                let rounder = [10, 1].map(|unit| Duration::from_secs(seconds / unit * unit));
+                let all = shorter.chain(rounder).filter(|shorter| !shorter.is_zero());
+                all.map(|shorter| format!("{sign}{}", humantime::format_duration(shorter)).into())
+                    .collect()
+            }
+            None => Vec::new(),
+        },
+        _ => Vec::new(),
+    };
+    let is_smaller = |to: &Value| size(to) < size(value) && size(to) >= Some(least);
+    let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let edits = candidates.into_iter().filter(is_smaller).map(|to| Edit {
+        pointer: pointer.to_owned(),
+        words: format!("{name} {} and not {}", shown(&to), shown(value)),
+        change: Change::Smaller(to),
+    });
+    edits.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use sumzero_sim::{Fault, Plan};
+
+    use super::*;
+    use crate::script::Spell;
+
+    fn script() -> Script {
+        let seconds = Duration::from_secs;
+        let skew = Skew::behind(seconds(30));
+        Script {
+            psp: vec![Spell {
+                at: Duration::ZERO,
+                lasting: seconds(600),
+                behaviour: Behaviour {
+                    key_window_s: 0,
+                    declined_ppm: 50_000,
+                    ..Behaviour::default()
+                },
+            }],
+            plan: Plan {
+                faults: vec![
+                    Fault::kill("gateway-0").at(seconds(13)).lasting(seconds(9)),
+                    Fault::clock_offset("gateway-1", skew).at(Duration::from_millis(5_123)),
+                ],
+            },
+            ..Script::calm(7)
+        }
+    }
+
+    fn edits(pass: &str) -> Vec<Edit> {
+        let place = Script::PASSES.iter().position(|name| *name == pass);
+        script().edits(place.unwrap())
+    }
+
+    #[test]
+    fn all_edits_together_leave_the_least() {
+        let nothing = script().with(&edits("faults"));
+        assert_eq!(
+            nothing,
+            Script {
+                scenario: nothing.scenario.clone(),
+                ..Script::calm(7)
+            }
+        );
+
+        let soon = script().with(&edits("times"));
+        assert_eq!(soon.plan.faults[0].at, Duration::from_millis(1_625));
+        assert_eq!(soon.plan.faults[0].lasting, Some(Duration::from_millis(1_125)));
+        assert_eq!(soon.plan.faults[1].lasting, None);
+
+        let weak = script().with(&edits("magnitudes"));
+        let by = Skew::behind(Duration::from_millis(3_750));
+        assert_eq!(weak.plan.faults[1].fault, Fault::clock_offset("gateway-1", by));
+
+        let usual = script().with(&edits("providers"));
+        assert_eq!(usual.psp[0].behaviour, Behaviour::default());
+
+        let quiet = script().with(&edits("workload"));
+        assert_eq!(
+            (quiet.gateways, quiet.workload.clients, quiet.workload.requests),
+            (1, 1, 1)
+        );
+        assert_eq!(quiet.limits, script().limits);
+    }
+
+    #[test]
+    fn each_edit_says_what_it_does_and_makes_something_smaller() {
+        for pass in Script::PASSES {
+            for edit in edits(pass) {
+                let smaller = script().with(std::slice::from_ref(&edit));
+                assert_ne!(smaller, script(), "{edit}");
+                assert_eq!(script().with(&[edit.clone(), edit]), smaller);
+            }
+        }
+        let words: Vec<String> = edits("faults").iter().map(Edit::to_string).collect();
+        assert_eq!(
+            words,
+            [
+                "without process of gateway-0 killed at 13s",
+                "without clock of gateway-1 off by -30s at 5s 123ms",
+                "without the PSP's spell at 0s"
+            ]
+        );
+        let words = edits("providers")[0].to_string();
+        assert_eq!(words, "the PSP's spell at 0s: declined_ppm 0 and not 50000");
+    }
+}

@@ -1,0 +1,100 @@
+//! A world full of faults fails for one reason; shrinking finds it.
+
+use scenarios::{
+    externals::Behaviour,
+    script::{Script, Workload},
+    shrink::shrink,
+    verdict::Verdict,
+};
+use sumzero_sim::{
+    Error,
+    campaign::shrink::{Budget, Shrinker, Stopped},
+};
+
+use crate::{Test, faults};
+
+pub(crate) const TESTS: &[Test] = &[
+    (
+        "a_provider_that_forgets_is_all_that_is_left",
+        a_provider_that_forgets_is_all_that_is_left,
+    ),
+    ("what_holds_cannot_be_shrunk", what_holds_cannot_be_shrunk),
+];
+
+const FINGERPRINT: &str = "captures/done-twice";
+
+/// The provider forgets keys at once. Everything else goes wrong as well, and is not to blame.
+fn forgetful(seed: u64) -> Script {
+    let everything = faults::everything(seed);
+    let forgetful = Behaviour {
+        key_window_s: 0,
+        ..everything.psp[0].behaviour.clone()
+    };
+    Script {
+        psp: faults::always(forgetful),
+        ..everything
+    }
+}
+
+fn a_provider_that_forgets_is_all_that_is_left() {
+    let fails = |script: &Script| Verdict::reach(script).fingerprints().contains(FINGERPRINT);
+    let script = (0..8).map(forgetful).find(fails);
+    let script = script.expect("a double capture in one of eight worlds");
+    let started = std::time::Instant::now();
+    let shrunk = shrink(script.clone(), Some(FINGERPRINT), Shrinker::default(), |_| {}).unwrap();
+    println!(
+        "  {} faults, {} candidates in {:.0?}: {}",
+        script.plan.faults.len(),
+        shrunk.tried,
+        started.elapsed(),
+        shrunk.smallest.to_json()
+    );
+    assert_eq!(
+        (shrunk.stopped, shrunk.fingerprint.as_str()),
+        (Stopped::Minimal, FINGERPRINT)
+    );
+    let smallest = shrunk.smallest;
+    assert!(fails(&smallest));
+    assert!(smallest.plan.faults.is_empty(), "{:?}", smallest.plan);
+    assert!(smallest.kyc.is_empty(), "{:?}", smallest.kyc);
+    let [spell] = smallest.psp.as_slice() else {
+        panic!("{:?}", smallest.psp);
+    };
+    // The reason, and something that has the system ask again.
+    assert_eq!(spell.behaviour.key_window_s, 0);
+    let Workload {
+        clients, requests, ..
+    } = smallest.workload;
+    assert!(
+        clients == 1 && requests <= script.workload.requests,
+        "{clients} {requests}"
+    );
+    assert_eq!(smallest.limits, script.limits);
+    assert_eq!(smallest.seed, script.seed);
+
+    // The first steps are the same with one job as with three.
+    let [one, three] = [1, 3].map(|jobs| {
+        let shrinker = Shrinker::default()
+            .jobs(std::num::NonZeroUsize::new(jobs).unwrap())
+            .budget(Budget {
+                candidates: 6,
+                ..Budget::default()
+            });
+        shrink(script.clone(), Some(FINGERPRINT), shrinker, |_| {}).unwrap()
+    });
+    assert_eq!(one, three);
+}
+
+fn what_holds_cannot_be_shrunk() {
+    let refused = shrink(Script::calm(1), None, Shrinker::default(), |_| {});
+    assert!(
+        matches!(refused, Err(Error::NothingToShrink { .. })),
+        "{refused:?}"
+    );
+    let refused = shrink(forgetful(0), Some("books/audit"), Shrinker::default(), |_| {});
+    let refused = refused.unwrap_err().to_string();
+    assert!(
+        refused.contains("does not fail as books/audit") || refused.contains("does not fail with"),
+        "{refused}"
+    );
+}

@@ -1,0 +1,118 @@
+//! `sumzero shrink`: the shortest story of a failure.
+
+use std::{fs, num::NonZeroUsize, path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::Args;
+use indicatif::ProgressBar;
+use scenarios::{
+    record::{Record, read_script},
+    shrink::shrink,
+    stage,
+};
+use sumzero_sim::campaign::shrink::{Budget, Shrinker};
+
+use crate::{Done, selection::select_one};
+
+/// Find the shortest story of a failure
+///
+/// Takes away whatever the failure does not need: faults, their durations, times
+/// and magnitudes, misbehaviour of the providers, clients, requests, gateways.
+/// Every candidate is run, on all cores, and only one that fails in the same way
+/// (property and place) is kept. Ends when nothing more can be taken away.
+///
+/// DIR gets the smallest plan with its history, trace, verdict and report.html.
+#[derive(Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Arguments {
+    /// A name from `sumzero list`, or the path of a .toml file
+    #[arg(required_unless_present = "plan")]
+    scenario: Option<String>,
+
+    /// What picks every value
+    #[arg(long, value_name = "NUMBER", required_unless_present = "plan")]
+    seed: Option<u64>,
+
+    /// Shrink this plan.json
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "seed"])]
+    plan: Option<PathBuf>,
+
+    /// The failure to keep, as a verdict names it [default: the first]
+    #[arg(long, value_name = "PROPERTY/PLACE")]
+    failure: Option<String>,
+
+    /// Candidates at a time [default: one a core]
+    #[arg(long, value_name = "COUNT")]
+    jobs: Option<NonZeroUsize>,
+
+    /// Stop after so many candidates
+    #[arg(long, value_name = "COUNT", default_value_t = 2_000)]
+    candidates: u64,
+
+    /// Stop after so long: 60s, 10m
+    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1h")]
+    real_time: Duration,
+
+    /// Where to leave the smallest run
+    #[arg(long, value_name = "DIR", default_value = "smallest")]
+    out: PathBuf,
+}
+
+pub(crate) fn run(arguments: Arguments) -> Done {
+    let script = match (&arguments.plan, &arguments.scenario, arguments.seed) {
+        (Some(plan), ..) => read_script(plan)?,
+        (None, Some(scenario), Some(seed)) => select_one(scenario)?.draw(seed),
+        _ => return Err("give a scenario and --seed, or --plan".into()),
+    };
+    stage::check(&script)?;
+    let mut shrinker = Shrinker::default().budget(Budget {
+        candidates: arguments.candidates,
+        real_time: arguments.real_time,
+    });
+    if let Some(jobs) = arguments.jobs {
+        shrinker = shrinker.jobs(jobs);
+    }
+    stage::listen();
+    let bar = ProgressBar::new_spinner();
+    let shrunk = shrink(
+        script.clone(),
+        arguments.failure.as_deref(),
+        shrinker,
+        |progress| {
+            bar.set_message(format!(
+                "{}: {} tried, {} kept",
+                progress.pass, progress.tried, progress.kept
+            ));
+            bar.tick();
+        },
+    )?;
+    bar.finish_and_clear();
+    println!("{}, {} candidates tried", shrunk.fingerprint, shrunk.tried);
+    for kept in &shrunk.kept {
+        println!("  {}", kept.edit);
+    }
+    let faults =
+        |script: &scenarios::script::Script| script.plan.faults.len() + script.psp.len() + script.kyc.len();
+    println!(
+        "\n{} of {} faults are left:",
+        faults(&shrunk.smallest),
+        faults(&script)
+    );
+    for line in reports::needed(&shrunk.smallest) {
+        println!("  {line}");
+    }
+    for (other, candidates) in &shrunk.others {
+        println!("{candidates} candidates failed otherwise, as {other}, and were not taken");
+    }
+    println!("Stopped: {}.", shrunk.stopped.reason());
+    let record = Record::new(&arguments.out);
+    let verdict = record.perform(&shrunk.smallest)?;
+    if !verdict.fingerprints().contains(&shrunk.fingerprint) {
+        println!("This failure ends its process or its world; there is a plan and no report.");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let report = arguments.out.join("report.html");
+    fs::write(&report, reports::run_page(&reports::Run::read(&record)?))?;
+    println!("\n{}", report.display());
+    println!("sumzero run --plan {}", arguments.out.join("plan.json").display());
+    Ok(ExitCode::SUCCESS)
+}
