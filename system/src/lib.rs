@@ -32,6 +32,7 @@ pub mod program;
 pub mod reconcile;
 pub mod service;
 pub mod sweeper;
+pub mod telemetry;
 pub mod tenant;
 #[cfg(feature = "as-written")]
 pub mod variant;

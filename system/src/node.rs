@@ -10,7 +10,7 @@ use sqlx::{
 use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
-    api::{self, Api},
+    api::{self, Api, LimitConfig},
     drain::Drain,
     engine::{Engine, EngineConfig, Externals},
     external::{Breaker, BreakerConfig, Dependency, DependencyConfig},
@@ -84,6 +84,8 @@ pub struct NodeConfig {
     pub kyc: DependencyConfig,
     /// When the dependencies are left alone.
     pub breaker: BreakerConfig,
+    /// How much of its work the process gives to whom.
+    pub limits: LimitConfig,
     /// Signs the payment service provider's webhooks.
     pub webhook_secret: String,
 }
@@ -227,7 +229,9 @@ pub async fn run(
     }
     let router = if config.roles.contains(&Role::Gateway) {
         let service = Service::new(gate, engine);
-        Api::new(service, worker_pool, config.webhook_secret, metrics).router()
+        Api::new(service, worker_pool, config.webhook_secret, metrics)
+            .limited(config.limits)
+            .router()
     } else {
         api::inside(metrics)
     };

@@ -3,6 +3,7 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use payments::{
+    api::LimitConfig,
     engine::EngineConfig,
     external::{BreakerConfig, DependencyConfig},
     gate::GateConfig,
@@ -67,6 +68,7 @@ pub(super) fn config(tuning: &Tuning) -> NodeConfig {
             age_min: Duration::from_secs(30),
             ..ReconcilerConfig::default()
         },
+        limits: LimitConfig::default(),
         psp: DependencyConfig {
             key_window: tuning.psp_key_window,
             key_margin: tuning.psp_key_margin,

@@ -3,6 +3,7 @@
 mod accounts;
 mod callers;
 mod extract;
+mod limits;
 mod payments;
 mod problem;
 mod service;
@@ -22,6 +23,7 @@ use utoipa::OpenApi;
 
 use crate::{ledger::Answer, metrics::Metrics, service::Service};
 
+pub use limits::{LimitConfig, Rate};
 pub use problem::Problem;
 
 /// What the API is served from.
@@ -33,6 +35,7 @@ pub struct Api {
     webhook_secret: Vec<u8>,
     metrics: Metrics,
     callers: callers::Callers,
+    limits: limits::Limits,
 }
 
 impl Api {
@@ -44,6 +47,15 @@ impl Api {
             webhook_secret: webhook_secret.into(),
             metrics,
             callers: callers::Callers::default(),
+            limits: limits::Limits::new(LimitConfig::default()),
+        }
+    }
+
+    /// The same API with other limits.
+    pub fn limited(self, config: LimitConfig) -> Self {
+        Self {
+            limits: limits::Limits::new(config),
+            ..self
         }
     }
 
@@ -80,6 +92,7 @@ impl Api {
                     "see /openapi.json",
                 )
             })
+            .layer(axum::middleware::from_fn_with_state(api.clone(), limits::shed))
             .layer(axum::middleware::from_fn_with_state(
                 api.clone(),
                 service::observe,

@@ -74,7 +74,7 @@ impl Problem {
     }
 
     /// Down, for an unknown time. Clients that were told together come back apart.
-    fn unavailable(detail: impl Into<String>) -> Self {
+    pub(super) fn unavailable(detail: impl Into<String>) -> Self {
         let problem = Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "/problems/unavailable",

@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use crate::{
+    api::{LimitConfig, Rate},
     engine::EngineConfig,
     external::{BreakerConfig, DependencyConfig},
     gate::GateConfig,
@@ -68,6 +69,21 @@ pub(super) struct Arguments {
     /// The KYC provider
     #[arg(long, env = "PAYMENTS_KYC_URL")]
     kyc_url: String,
+    /// Requests of a tenant a second, in this process
+    #[arg(long, env = "PAYMENTS_TENANT_RATE", default_value_t = LimitConfig::default().tenant.per_second)]
+    tenant_rate: f64,
+    /// Payments a second that name an account, in this process
+    #[arg(long, env = "PAYMENTS_ACCOUNT_RATE", default_value_t = LimitConfig::default().account.per_second)]
+    account_rate: f64,
+    /// Requests under way at a time, in this process
+    #[arg(long, env = "PAYMENTS_IN_FLIGHT_MAX", default_value_t = LimitConfig::default().in_flight_max)]
+    in_flight_max: usize,
+    /// Seconds between comparisons of gate, ledger, providers, outbox and inboxes
+    #[arg(long, env = "PAYMENTS_RECONCILE_EVERY", default_value_t = ReconcilerConfig::default().interval.as_secs())]
+    reconcile_every: u64,
+    /// Seconds for which work is left alone before it is compared
+    #[arg(long, env = "PAYMENTS_RECONCILE_AGE", default_value_t = ReconcilerConfig::default().age_min.as_secs())]
+    reconcile_age: u64,
     /// Signs the payment service provider's webhooks
     #[arg(long, env = "PAYMENTS_WEBHOOK_SECRET", hide_env_values = true)]
     webhook_secret: String,
@@ -128,7 +144,16 @@ pub(super) async fn run(arguments: Arguments) -> Done {
         },
         relay: RelayConfig::default(),
         consumer: ConsumerConfig::default(),
-        reconciler: ReconcilerConfig::default(),
+        reconciler: ReconcilerConfig {
+            interval: Duration::from_secs(arguments.reconcile_every),
+            age_min: Duration::from_secs(arguments.reconcile_age),
+            ..ReconcilerConfig::default()
+        },
+        limits: LimitConfig {
+            tenant: Rate::per_second(arguments.tenant_rate),
+            account: Rate::per_second(arguments.account_rate),
+            in_flight_max: arguments.in_flight_max,
+        },
         psp: DependencyConfig::new("psp", arguments.psp_url),
         kyc: DependencyConfig::new("kyc", arguments.kyc_url),
         breaker: BreakerConfig {

@@ -13,7 +13,7 @@ use payments::{
 use sqlx::PgPool;
 use time::OffsetDateTime;
 
-use crate::books::{Books, charge};
+use crate::books::Books;
 
 const LEASE: Duration = Duration::from_secs(30);
 
