@@ -20,7 +20,7 @@ use scenarios::{
     survey::{Survey, SurveyLine},
     verdict::Verdict,
 };
-use sumzero_sim::campaign::{Campaign, Shard};
+use sumzero_sim::campaign::{Campaign, Limits, Shard};
 
 use crate::{Done, selection::select, show};
 
@@ -69,6 +69,9 @@ pub(crate) struct Arguments {
     fail_fast: bool,
 }
 
+/// Real time that a seed may take, on however slow a machine: a world that hangs is noticed by its own clock.
+const SEED_LIMIT: Duration = Duration::from_secs(300);
+
 fn range(text: &str) -> Result<Range<u64>, String> {
     let (from, to) = text.split_once("..").ok_or("write A..B, such as 100..200")?;
     let number = |text: &str| text.parse().map_err(|error| format!("{text:?}: {error}"));
@@ -89,7 +92,11 @@ pub(crate) fn run(arguments: Arguments) -> Done {
     // All scenarios in turn, so that a campaign that is cut short has tried each of them.
     let kinds = scenarios.len() as u64;
     let runs = seeds.start * kinds..seeds.end * kinds;
-    let mut campaign = Campaign::new(runs.clone()).shard(arguments.shard);
+    let limits = Limits {
+        real_time: SEED_LIMIT,
+        ..Limits::default()
+    };
+    let mut campaign = Campaign::new(runs.clone()).shard(arguments.shard).limits(limits);
     if let Some(jobs) = arguments.jobs {
         campaign = campaign.jobs(jobs);
     }

@@ -147,7 +147,7 @@ pub const REACH_POINTS: &[ReachPoint] = &[
     ReachPoint {
         name: "limbo",
         meaning: "an outcome could not be found out",
-        reached: |history| state(history, "limbo"),
+        reached: |history| said(history, "limbo").next().is_some(),
     },
     ReachPoint {
         name: "insufficient-funds",

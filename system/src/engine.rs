@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use crate::{
     clock::now,
     external::{Breaker, Dependency, Open, Unknown},
-    ledger::{Answer, Command, Ledger, LedgerError, Operation, OperationKind, Reply},
+    ledger::{Answer, Command, Ledger, LedgerError, Operation, OperationKind, Payment, Reply},
 };
 
 /// How long the engine tries.
@@ -110,18 +110,27 @@ impl Engine {
         self.externals.of(kind).1.admit()
     }
 
-    /// Carries an operation out and books the outcome. What follows from it goes on in the background.
+    /// Carries an operation out and books the outcome. What follows from it goes on in the background. A payment that the
+    /// caller does not have is read from the ledger.
     ///
     /// # Errors
     /// When the ledger cannot be written: the operation stays for a worker.
-    pub async fn carry_out(&self, operation: Operation) -> Result<Ended, LedgerError> {
+    pub async fn carry_out(
+        &self,
+        operation: Operation,
+        payment: Option<Payment>,
+    ) -> Result<Ended, LedgerError> {
         let id = operation.id;
         let (dependency, breaker) = self.externals.of(id.kind);
         if let Err(open) = breaker.admit() {
             return Ok(Ended::Parked(open));
         }
-        let Some((payment, _)) = self.ledger.payment(id.tenant, id.payment).await? else {
-            return Ok(Ended::Elsewhere);
+        let payment = match payment {
+            Some(payment) => payment,
+            None => match self.ledger.payment(id.tenant, id.payment).await? {
+                Some((payment, _)) => payment,
+                None => return Ok(Ended::Elsewhere),
+            },
         };
         let heard = dependency
             .carry_out(&payment, &operation, self.config.limit)
@@ -186,7 +195,7 @@ impl Engine {
         tokio::spawn(async move {
             let id = operation.id;
             // Boxed: settling one operation goes on with the next.
-            if let Err(error) = Box::pin(engine.carry_out(operation)).await {
+            if let Err(error) = Box::pin(engine.carry_out(operation, None)).await {
                 tracing::warn!(payment_id = %id.payment, %error, "left to a worker");
             }
         });

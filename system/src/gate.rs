@@ -22,9 +22,10 @@ use aws_sdk_dynamodb::{
     error::{BuildError, DisplayErrorContext, SdkError},
     operation::put_item::PutItemError,
     types::{
-        AttributeDefinition, AttributeValue, BillingMode, CreateReplicationGroupMemberAction,
-        KeySchemaElement, KeyType, MultiRegionConsistency, ReplicaStatus, ReplicationGroupUpdate,
-        ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TableStatus,
+        AttributeDefinition, AttributeValue, BillingMode, ConsumedCapacity,
+        CreateReplicationGroupMemberAction, KeySchemaElement, KeyType, MultiRegionConsistency, ReplicaStatus,
+        ReplicationGroupUpdate, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
+        ScalarAttributeType, TableStatus,
     },
 };
 use sha2::{Digest, Sha256};
@@ -34,6 +35,7 @@ use uuid::Uuid;
 use crate::{
     id::{Fingerprint, IdempotencyKey, TenantId},
     ledger::Answer,
+    metrics::Metrics,
 };
 
 /// Partitions of a tenant's keys. It never changes: a key that moved could be claimed twice.
@@ -97,15 +99,31 @@ pub struct Ticket {
 pub struct Gate {
     client: Client,
     config: GateConfig,
+    metrics: Metrics,
 }
 
 impl Gate {
     /// The gate behind a client.
     pub fn new(client: Client, config: GateConfig) -> Self {
-        Self { client, config }
+        Self {
+            client,
+            config,
+            metrics: Metrics::default(),
+        }
     }
 
-    /// Makes the table in this Region and two others, unless it is there.
+    /// The same gate, counting what it costs.
+    pub fn counting(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
+    }
+
+    fn count(&self, kind: &'static str, consumed: Option<&ConsumedCapacity>) {
+        let units = consumed.and_then(ConsumedCapacity::capacity_units);
+        self.metrics.consumed_units(kind, units.unwrap_or_default());
+    }
+
+    /// Makes the table in this Region and two others, unless it is there. Without others it is an ordinary table: an answer is
+    /// then only as durable as one Region.
     ///
     /// # Errors
     /// When AWS refuses, for one because the three Regions cannot hold a table with multi-Region strong consistency.
@@ -139,6 +157,9 @@ impl Gate {
             Ok(_) => self.wait_until_active().await?,
             Err(SdkError::ServiceError(error)) if error.err().is_resource_in_use_exception() => return Ok(()),
             Err(error) => return Err(unavailable(&error)),
+        }
+        if replicas.is_empty() {
+            return Ok(());
         }
         let mut update = self
             .client
@@ -217,10 +238,14 @@ impl Gate {
             .expression_attribute_values(":now_ms", number(milliseconds(now)))
             .expression_attribute_values(":fingerprint", hex(&fingerprint.0))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
         match put {
-            Ok(_) => Ok(Claim::Mine(ticket)),
+            Ok(put) => {
+                self.count("write", put.consumed_capacity());
+                Ok(Claim::Mine(ticket))
+            }
             Err(error) => match held(&error) {
                 Some(held) => Ok(read(held, ticket, now)),
                 None => Err(unavailable(&error)),
@@ -249,9 +274,12 @@ impl Gate {
             .put_item()
             .table_name(&self.config.table)
             .set_item(Some(item.attributes()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
-        put.map(|_| ()).map_err(|error| unavailable(&error))
+        let put = put.map_err(|error| unavailable(&error))?;
+        self.count("write", put.consumed_capacity());
+        Ok(())
     }
 
     /// What the gate keeps under a key, expired or not.

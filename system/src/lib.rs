@@ -23,6 +23,7 @@ pub mod external;
 pub mod gate;
 pub mod id;
 pub mod ledger;
+pub mod load;
 pub mod messages;
 pub mod metrics;
 pub mod money;

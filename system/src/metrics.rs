@@ -1,7 +1,7 @@
 //! What a process counts, in Prometheus' format. Each process has its own registry: nothing is global.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -34,6 +34,11 @@ struct Found {
     repaired: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Units {
+    kind: &'static str,
+}
+
 /// A process's counters. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -43,6 +48,7 @@ pub struct Metrics {
     relayed: Family<Outcome, Counter>,
     consumed: Family<Consumed, Counter>,
     found: Family<Found, Counter>,
+    units: Family<Units, Counter<f64, AtomicU64>>,
 }
 
 impl Default for Metrics {
@@ -54,6 +60,12 @@ impl Default for Metrics {
         registry.register("http_requests", "Requests answered", requests.clone());
         registry.register("http_request_seconds", "Time to the answer", seconds.clone());
         let (relayed, consumed, found) = (Family::default(), Family::default(), Family::default());
+        let units = Family::default();
+        registry.register(
+            "gate_capacity_units",
+            "DynamoDB units that the gate used in this Region",
+            units.clone(),
+        );
         registry.register(
             "outbox_events",
             "Events of the outbox by what came of them",
@@ -76,6 +88,7 @@ impl Default for Metrics {
             relayed,
             consumed,
             found,
+            units,
         }
     }
 }
@@ -104,6 +117,11 @@ impl Metrics {
     pub fn found(&self, difference: &'static str, repaired: bool) {
         let repaired = if repaired { "yes" } else { "no" };
         self.found.get_or_create(&Found { difference, repaired }).inc();
+    }
+
+    /// Counts DynamoDB's units.
+    pub fn consumed_units(&self, kind: &'static str, units: f64) {
+        self.units.get_or_create(&Units { kind }).inc_by(units);
     }
 
     /// All counters as text.

@@ -180,7 +180,7 @@ pub async fn run(
         psp: dependency(config.psp),
         kyc: dependency(config.kyc),
     };
-    let gate = Gate::new(clients.dynamodb.clone(), config.gate);
+    let gate = Gate::new(clients.dynamodb.clone(), config.gate).counting(metrics.clone());
     let engine = Engine::new(ledger, externals.clone(), config.engine);
     if config.roles.contains(&Role::Sweeper) {
         let drain = drain.clone();

@@ -162,11 +162,11 @@ impl Service {
                 tracing::info!(tenant = %command.tenant(), status = answer.status, "answered again from the ledger");
                 Ok(answer)
             }
-            Reply::Started(operation) => self.carry_out(operation, command).await,
+            Reply::Started(operation, payment) => self.carry_out(operation, Some(*payment), command).await,
             // This very attempt, if its commit's answer was lost: the intent is ours.
             Reply::InFlight(operation) if operation.created_at == at => {
                 tracing::info!(payment_id = %operation.id.payment, "the intent of an unanswered commit is there");
-                self.carry_out(operation, command).await
+                self.carry_out(operation, None, command).await
             }
             Reply::InFlight(operation) => Err(Failure::Unsettled {
                 payment: operation.id.payment,
@@ -194,14 +194,14 @@ impl Service {
     async fn carry_out(
         &self,
         operation: crate::ledger::Operation,
+        payment: Option<crate::ledger::Payment>,
         command: Command,
     ) -> Result<Answer, Failure> {
-        let payment = operation.id.payment;
         let unsettled = Failure::Unsettled {
-            payment,
+            payment: operation.id.payment,
             retry_after: COME_BACK,
         };
-        match self.engine.carry_out(operation).await {
+        match self.engine.carry_out(operation, payment).await {
             Ok(Ended::Settled(Some(answer))) => Ok(answer),
             // Another process was faster: the ledger has the answer.
             Ok(Ended::Settled(None) | Ended::Elsewhere) => match self.engine.ledger().submit(command).await {

@@ -75,7 +75,7 @@ async fn take_up(engine: &Engine, pool: &PgPool, operation: Operation, config: S
         payment_id = %id.payment, tenant = %id.tenant, operation = id.kind.name(), fence = operation.fence, "taken up"
     );
     let attempts = operation.attempts.unsigned_abs();
-    let back = match engine.carry_out(operation.clone()).await {
+    let back = match engine.carry_out(operation.clone(), None).await {
         Ok(Ended::Open(reason)) => {
             tracing::warn!(payment_id = %id.payment, reason, "no outcome yet");
             full_jitter(Duration::from_secs(1), config.pause_max, attempts)

@@ -111,6 +111,14 @@ impl Provider {
         self.state().effects.clone()
     }
 
+    /// Its own name for what it did under a key, from its books and not from what it remembers for retries.
+    pub fn reference(&self, key: &str) -> Option<String> {
+        match &self.state().keys.get(key)?.said {
+            Said::Succeeded { reference } => Some(reference.clone()),
+            Said::Declined { .. } | Said::Processing => None,
+        }
+    }
+
     /// Serves calls on a listener.
     ///
     /// # Errors

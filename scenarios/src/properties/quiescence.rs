@@ -8,7 +8,7 @@ use super::{Finding, Property};
 
 pub(super) const PROPERTY: Property = Property {
     name: "quiescence",
-    meaning: "once the faults are over, every request is answered and every operation settled or in limbo",
+    meaning: "once the faults are over, every request is answered and every operation settled",
     check,
 };
 
@@ -26,6 +26,17 @@ fn check(history: &History, _: &Limits) -> Vec<Finding> {
     found.extend(pending.map(|key| {
         let evidence = format!("{key} is still pending");
         Finding::new("still-pending", evidence, [key])
+    }));
+    let limbo = history
+        .payments()
+        .iter()
+        .filter(|payment| payment.state == "limbo");
+    found.extend(limbo.map(|payment| {
+        let evidence = format!(
+            "payment {} is still in limbo, though an operator decided",
+            payment.id
+        );
+        Finding::new("still-in-limbo", evidence, [&payment.id])
     }));
     found
 }

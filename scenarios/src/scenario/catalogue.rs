@@ -28,6 +28,7 @@ const FILES: &[(&str, &str)] = &[
     ("kyc-gray", include_str!("../../kyc-gray.toml")),
     ("hot-account", include_str!("../../hot-account.toml")),
     ("thundering-herd", include_str!("../../thundering-herd.toml")),
+    ("limbo", include_str!("../../limbo.toml")),
     ("broker-outage", include_str!("../../broker-outage.toml")),
     ("everything", include_str!("../../everything.toml")),
 ];

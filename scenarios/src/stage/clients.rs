@@ -28,7 +28,8 @@ pub(super) struct Client {
     gateways: u8,
     retry: Retry,
     api_key: String,
-    notes: Notes,
+    /// Where attempts are noted, if they are part of the workload.
+    notes: Option<Notes>,
 }
 
 /// What came of asking once.
@@ -43,7 +44,7 @@ impl Client {
         name: &str,
         script: &Script,
         api_key: &str,
-        notes: &Notes,
+        notes: Option<&Notes>,
     ) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
             .no_proxy()
@@ -55,7 +56,7 @@ impl Client {
             gateways: script.gateways,
             retry: script.workload.retry,
             api_key: api_key.to_owned(),
-            notes: notes.clone(),
+            notes: notes.cloned(),
         })
     }
 
@@ -64,15 +65,30 @@ impl Client {
         let gateway = network::any_gateway(self.gateways);
         let (at_nanos, started) = (now_nanos(), Instant::now());
         let heard = self.hear(gateway.ip, key, path, body).await;
-        self.notes.lock().history.attempts.push(Attempt {
-            key: key.to_owned(),
-            client: self.name.clone(),
-            gateway: gateway.name,
-            at_nanos,
-            took: started.elapsed(),
-            status: heard.as_ref().map(|heard| heard.status),
-        });
+        if let Some(notes) = &self.notes {
+            notes.lock().history.attempts.push(Attempt {
+                key: key.to_owned(),
+                client: self.name.clone(),
+                gateway: gateway.name,
+                at_nanos,
+                took: started.elapsed(),
+                status: heard.as_ref().map(|heard| heard.status),
+            });
+        }
         heard
+    }
+
+    /// Asks once, for whoever will come again anyway.
+    pub(super) async fn once(&self, asked: &Asked) {
+        self.ask(&asked.key, &asked.path, &asked.body).await;
+    }
+
+    /// Reads something, at any gateway; nothing if that fails.
+    pub(super) async fn get(&self, path: &str) -> Option<String> {
+        let gateway = network::any_gateway(self.gateways);
+        let url = format!("http://{}{path}", at(gateway.ip, HTTP));
+        let response = self.http.get(url).bearer_auth(&self.api_key).send().await.ok()?;
+        response.error_for_status().ok()?.text().await.ok()
     }
 
     async fn hear(&self, gateway: std::net::Ipv4Addr, key: &str, path: &str, body: &Value) -> Option<Heard> {
@@ -146,7 +162,7 @@ pub(super) fn host(number: u8, script: &Script, notes: &Notes) -> Host {
                     None => sleep(Duration::from_millis(500)).await,
                 }
             };
-            let client = Client::new(&name, &script, &opened.api_key, &notes)?;
+            let client = Client::new(&name, &script, &opened.api_key, Some(&notes))?;
             trade(&client, &script, opened, &notes).await;
             notes.lock().clients_done += 1;
             Ok::<_, Box<dyn Error + Send + Sync>>(())

@@ -13,6 +13,7 @@
 
 mod aws;
 mod clients;
+mod decisions;
 mod messaging;
 mod network;
 mod operator;

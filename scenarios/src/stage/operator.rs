@@ -6,6 +6,7 @@ use payments::{
     gate::{Gate, GateConfig},
     ledger::migrate,
     messages::Topology,
+    tenant::{self, NewTenant},
 };
 use serde_json::json;
 use sqlx::{ConnectOptions, PgConnection};
@@ -18,39 +19,53 @@ use crate::{
     script::{Script, Spell, behaviour_at},
 };
 
-use super::{Notes, Opened, TradingAccount, aws, clients::Client, network::REGIONS, trade::Asked};
+use super::{
+    Notes, Opened, TradingAccount, aws, clients::Client, decisions::decide, network::REGIONS, trade::Asked,
+};
 
 /// How long anything may take that clients wait for.
 const SET_UP_WITHIN: Duration = Duration::from_secs(600);
 
 pub(super) fn host(script: &Script, notes: &Notes, psp: &Provider, kyc: &Provider) -> Host {
     let (script, notes) = (script.clone(), notes.clone());
-    let spells = [
-        (psp.clone(), script.psp.clone()),
-        (kyc.clone(), script.kyc.clone()),
-    ];
+    let (psp, kyc) = (psp.clone(), kyc.clone());
     Host::new("operator").region(REGIONS[0]).run(move || {
-        let (script, notes, spells) = (script.clone(), notes.clone(), spells.clone());
+        let (script, notes) = (script.clone(), notes.clone());
+        let (psp, kyc) = (psp.clone(), kyc.clone());
         async move {
             let started = Instant::now();
-            for (provider, spells) in spells {
-                tokio::spawn(misbehave(provider, spells, started));
+            for (provider, spells) in [(&psp, &script.psp), (&kyc, &script.kyc)] {
+                tokio::spawn(misbehave(provider.clone(), spells.clone(), started));
             }
-            let api_key = set_up().await?;
-            let client = Client::new("operator", &script, &api_key, &notes)?;
+            let NewTenant {
+                api_key,
+                operator_key,
+                ..
+            } = set_up().await?;
+            let client = Client::new("operator", &script, &api_key, None)?;
+            let operator = Client::new("operator", &script, &operator_key, None)?;
             let accounts = open_accounts(&client, script.workload.accounts).await?;
             notes.lock().opened = Some(Opened { api_key, accounts });
 
             sleep(script.quiet_from().saturating_sub(started.elapsed())).await;
             let quiet_from = here().map_or(0, |here| here.at.as_nanos());
-            let books = rest(&notes, &script).await;
-            let (told, attempts) = {
-                let mut notes = notes.lock();
-                (
-                    notes.history.told.clone(),
-                    std::mem::take(&mut notes.history.attempts),
-                )
-            };
+            let started = Instant::now();
+            let mut books = None;
+            while started.elapsed() < script.limits.rest {
+                sleep(Duration::from_secs(5)).await;
+                let read = async { Books::read(&mut superuser().await?).await };
+                let Ok(Ok(read)) = timeout(Duration::from_secs(10), read).await else {
+                    continue;
+                };
+                let clients_done = notes.lock().clients_done == script.workload.clients;
+                let quiet = clients_done && is_quiet(&read);
+                books = Some(read);
+                if quiet {
+                    break;
+                }
+                decide(&operator, &psp, &kyc).await;
+            }
+            let told = notes.lock().history.told.clone();
             let mut again = Vec::new();
             for told in told.into_iter().filter(|told| told.is_final()) {
                 let asked = Asked {
@@ -62,7 +77,6 @@ pub(super) fn host(script: &Script, notes: &Notes, psp: &Provider, kyc: &Provide
                 again.extend(client.insist(&asked, SET_UP_WITHIN).await);
             }
             let mut notes = notes.lock();
-            notes.history.attempts = attempts;
             notes.history.books = books;
             notes.history.told_again = again;
             notes.history.quiet_from_nanos = quiet_from;
@@ -113,8 +127,8 @@ async fn superuser() -> Result<PgConnection, sqlx::Error> {
     aws::ledger("postgres").connect().await
 }
 
-/// Migrates, makes the gate's table, adds a tenant. Its API key.
-async fn set_up() -> Result<String, Box<dyn Error + Send + Sync>> {
+/// Migrates, makes the gate's table, adds a tenant.
+async fn set_up() -> Result<NewTenant, Box<dyn Error + Send + Sync>> {
     let mut connection = superuser().await?;
     migrate(&mut connection, REGIONS[0]).await?;
     let clients = aws::clients();
@@ -124,27 +138,11 @@ async fn set_up() -> Result<String, Box<dyn Error + Send + Sync>> {
     let gate = Gate::new(clients.dynamodb, GateConfig::default());
     let replicas: Vec<_> = REGIONS[1..].iter().map(|region| (*region).to_owned()).collect();
     gate.create_table(&replicas).await?;
-    let keys = payments::tenant::add(&mut connection, "a tenant", Duration::from_hours(24)).await?;
-    Ok(keys.api_key)
+    Ok(tenant::add(&mut connection, "a tenant", Duration::from_hours(24)).await?)
 }
 
-/// Waits until every client has ended and nothing is pending, or gives up waiting. The books as they are then, if they can
-/// be read at all.
-async fn rest(notes: &Notes, script: &Script) -> Option<Books> {
-    let started = Instant::now();
-    let mut last = None;
-    while started.elapsed() < script.limits.rest {
-        sleep(Duration::from_secs(5)).await;
-        let read = async { Books::read(&mut superuser().await?).await };
-        if let Ok(Ok(books)) = timeout(Duration::from_secs(10), read).await {
-            let told = books.deliveries.missing().is_empty();
-            let idle = books.pending.is_empty() && notes.lock().clients_done == script.workload.clients;
-            let quiet = idle && told;
-            last = Some(books);
-            if quiet {
-                break;
-            }
-        }
-    }
-    last
+/// Whether nothing is under way any more: no operation, no decision to be made, no event to be delivered.
+fn is_quiet(books: &Books) -> bool {
+    let limbo = books.payments.iter().any(|payment| payment.state == "limbo");
+    books.pending.is_empty() && !limbo && books.deliveries.missing().is_empty()
 }

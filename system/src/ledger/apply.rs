@@ -205,7 +205,9 @@ impl Book {
         let key = Some(request.key.clone());
         let operation = self.intend(&payment, kind, amount, key, request.at, request.lease_until);
         self.put(payment, event, request.at);
-        Reply::Started(operation)
+        let payment = self.payment(request.tenant, operation.id.payment);
+        let payment = payment.expect("it was put in the book just now").clone();
+        Reply::Started(operation, Box::new(payment))
     }
 
     fn settle(

@@ -8,7 +8,7 @@ use crate::{
 };
 
 use super::{
-    payment::{Operation, OperationId, Outcome},
+    payment::{Operation, OperationId, Outcome, Payment},
     refusal::Refusal,
 };
 
@@ -155,8 +155,8 @@ pub enum Reply {
     Answered(Answer),
     /// Done in an earlier attempt of the same request, and answered with this.
     Replayed(Answer),
-    /// Intended, durably: this operation is now to be carried out.
-    Started(Operation),
+    /// Intended, durably: this operation is now to be carried out, on the payment as it is now.
+    Started(Operation, Box<Payment>),
     /// An earlier attempt of the same request started this, and it is not finished.
     InFlight(Operation),
     /// The key was used for another request.

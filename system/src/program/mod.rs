@@ -1,5 +1,6 @@
 //! The `payments` program: what a process does is chosen by its subcommand and roles.
 
+mod load;
 mod migrate;
 mod serve;
 mod tenant;
@@ -32,6 +33,8 @@ enum Command {
     Tenant(tenant::Arguments),
     /// Let the parked events of a payment be published after all
     Unpark(unpark::Arguments),
+    /// Ask a gateway for payments at a rate, and say what came back and how long it took
+    Load(load::Arguments),
     /// Serve
     Serve(Box<serve::Arguments>),
 }
@@ -59,6 +62,7 @@ pub fn run() -> std::process::ExitCode {
                 Command::Migrate(arguments) => migrate::run(arguments).await,
                 Command::Tenant(arguments) => tenant::run(arguments).await,
                 Command::Unpark(arguments) => unpark::run(arguments).await,
+                Command::Load(arguments) => load::run(arguments).await,
                 Command::Serve(arguments) => serve::run(*arguments).await,
             }
         })

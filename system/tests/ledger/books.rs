@@ -165,7 +165,7 @@ impl Books {
     /// Asks for an operation that is to be carried out outside.
     pub(crate) async fn start(&self, mutation: Mutation) -> Operation {
         match self.ask(mutation).await.unwrap() {
-            Reply::Started(operation) => operation,
+            Reply::Started(operation, _) => operation,
             other => panic!("not started: {other:?}"),
         }
     }

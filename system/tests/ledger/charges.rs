@@ -72,7 +72,7 @@ async fn what_the_provider_declines_changes_nothing_and_is_the_answer_to_every_r
     let shop = books.wallet("EUR").await;
     let request = books.request("charge");
     let command = Command::Mutate(request, charge(shop, 1_000, "EUR", true));
-    let Reply::Started(operation) = books.ledger.submit(command.clone()).await.unwrap() else {
+    let Reply::Started(operation, _) = books.ledger.submit(command.clone()).await.unwrap() else {
         panic!("not started");
     };
     // While nobody knows, a retry learns that it is under way.
@@ -124,7 +124,7 @@ async fn one_key_at_two_gateways_at_once_starts_one_payment() {
         let replies = [one.unwrap(), two.unwrap()];
         let started = replies
             .iter()
-            .filter(|reply| matches!(reply, Reply::Started(_)))
+            .filter(|reply| matches!(reply, Reply::Started(..)))
             .count();
         let waiting = replies
             .iter()

@@ -297,7 +297,7 @@ async fn play(steps: &[Step]) {
         let accepted = !matches!(reply, Reply::Refused(_));
         assert_eq!(accepted, model.accepts(step), "{step:?}: {reply:?}");
         let operation = match reply {
-            Reply::Started(operation) => Some(operation),
+            Reply::Started(operation, _) => Some(operation),
             Reply::Resolved { next, .. } => next,
             _ => None,
         };
