@@ -362,7 +362,7 @@ pub(crate) fn intent_of(request: &Request, mutation: &Mutation) -> Option<(Payme
     let reply = book.apply(&Command::Mutate(request.clone(), mutation.clone()));
     let payment = book.payments.into_values().next()?;
     match reply {
-        Reply::Started(operation) => Some((payment, operation)),
+        Reply::Started(operation, _) => Some((payment, operation)),
         _ => None,
     }
 }
