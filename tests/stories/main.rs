@@ -33,9 +33,11 @@ fn failing_plan(folder: &Path) -> PathBuf {
     let text = fs::read_to_string(out.join("plan.json")).unwrap();
     let mut plan: serde_json::Value = serde_json::from_str(&text).unwrap();
     plan["workload"]["clients"] = 1.into();
-    plan["workload"]["requests"] = 3.into();
+    plan["workload"]["requests"] = 4.into();
+    plan["workload"]["mix"] =
+        serde_json::json!({"charge": 1, "authorize": 0, "refund": 0, "settlement": 0, "freeze": 0});
     plan["psp"] = serde_json::json!([
-        {"at": "0s", "lasting": "10m", "behaviour": {"key_window_s": 0, "answer_lost_ppm": 500_000}}
+        {"at": "0s", "lasting": "10m", "behaviour": {"key_window_s": 0, "answer_lost_ppm": 700_000}}
     ]);
     plan["plan"] = serde_json::json!([
         {"at": "9s", "lasting": "2s", "fault": {"process-pause": {"place": "kyc"}}}
@@ -58,6 +60,8 @@ fn a_failing_plan_becomes_a_short_story() {
         "shrink",
         "--plan",
         plan,
+        "--failure",
+        "captures/done-twice",
         "--candidates",
         "12",
         "--out",
