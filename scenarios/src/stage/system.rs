@@ -54,7 +54,6 @@ pub(super) fn config(tuning: &Tuning) -> NodeConfig {
             lease,
             limit: lease / 2,
             attempts_max: tuning.attempts_max.into(),
-            ..EngineConfig::default()
         },
         sweeper: SweeperConfig {
             lease,
