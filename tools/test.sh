@@ -31,3 +31,6 @@ cargo clippy "${everything[@]}" --all-targets --locked -- -D warnings
 cargo clippy -p payments --features tls --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc "${everything[@]}" --no-deps --locked
 cargo test "${everything[@]}" --locked --no-fail-fast
+# Whether the properties notice what is wrong: by itself, for no other build may have the variants.
+cargo clippy -p scenarios --features as-written --all-targets --locked -- -D warnings
+cargo test -p scenarios --features as-written --test variants --locked
