@@ -33,3 +33,7 @@ cargo clippy "${everything[@]}" --all-targets --locked -- -D warnings
 cargo clippy -p payments --features tls --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc "${everything[@]}" --no-deps --locked
 cargo test "${everything[@]}" --locked --no-fail-fast
+# Whether the properties notice what is wrong: by itself, for no other build may have the variants.
+variants=(--workspace --features sumzero-sim/local,sumzero-sim/_sdk,sumzero-sim/_sqlx,scenarios/as-written,sumzero/as-written)
+cargo clippy "${variants[@]}" --all-targets --locked -- -D warnings
+cargo test "${variants[@]}" --test variants --locked

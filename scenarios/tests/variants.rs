@@ -11,9 +11,9 @@ const SEEDS: u64 = 16;
 
 /// Quickly shown, by a property each.
 const QUICK: &[(Variant, &str)] = &[
-    (Variant::KeyWithoutNumber, "captures/captured-differs"),
-    (Variant::GrossPaidOut, "captures/paid-out-differs"),
-    (Variant::FeeLost, "books/audit"),
+    (Variant::KeyWithoutNumber, "captures"),
+    (Variant::GrossPaidOut, "captures"),
+    (Variant::FeeLost, "books"),
 ];
 
 fn main() {
@@ -31,7 +31,8 @@ fn main() {
             .caught
             .unwrap_or_else(|| panic!("{name}: not caught in {SEEDS} seeds"));
         println!("{name}: {} in {} seeds", catch.fingerprint, tried.seeds);
-        assert_eq!(catch.fingerprint, *by, "{name}: {}", catch.evidence);
+        let property = catch.fingerprint.split('/').next();
+        assert_eq!(property, Some(*by), "{name}: {}", catch.evidence);
     }
     let sound = score.try_sound().expect("worlds can be started");
     assert!(sound.caught.is_none(), "the sound system: {:?}", sound.caught);

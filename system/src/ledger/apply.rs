@@ -359,10 +359,8 @@ pub(crate) fn intent_of(request: &Request, mutation: &Mutation) -> Option<(Payme
         let (tenant, at) = (request.tenant, request.at);
         book.open(Account::open(tenant, *payee, Role::Wallet, *currency, 0, at));
     }
-    let reply = book.apply(&Command::Mutate(request.clone(), mutation.clone()));
-    let payment = book.payments.into_values().next()?;
-    match reply {
-        Reply::Started(operation, _) => Some((payment, operation)),
+    match book.apply(&Command::Mutate(request.clone(), mutation.clone())) {
+        Reply::Started(operation, payment) => Some((*payment, operation)),
         _ => None,
     }
 }
