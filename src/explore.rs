@@ -13,14 +13,15 @@ use std::{
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use reports::{campaign_page, read_results};
 use scenarios::{
-    record::Record,
     scenario::Scenario,
+    shrink::shrink,
     stage,
     survey::{Survey, SurveyLine},
     verdict::Verdict,
 };
-use sumzero_sim::campaign::{Campaign, Limits, Shard};
+use sumzero_sim::campaign::{Campaign, Limits, Shard, shrink::Shrinker};
 
 use crate::{Done, selection::select, show};
 
@@ -31,9 +32,9 @@ use crate::{Done, selection::select, show};
 /// property that does not hold, and how. Ends with the command that runs the
 /// quickest seed of each kind again.
 ///
-/// With --out, DIR gets results.jsonl (a verdict a line), junit.xml, and a folder
-/// for each kind of failure with its plan, history, trace and verdict. A campaign
-/// that was interrupted goes on from there.
+/// With --out, DIR gets results.jsonl (a verdict a line), report.html and a folder for each kind of failure with its plan, history, trace, verdict and
+/// report.html; with --shrink, the shortest story of each in it. A campaign that
+/// was interrupted goes on from there.
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
@@ -63,6 +64,10 @@ pub(crate) struct Arguments {
     /// Where to leave results
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+
+    /// Find the shortest story of each kind of failure, for DIR
+    #[arg(long, requires = "out")]
+    shrink: bool,
 
     /// Stop at the first failure
     #[arg(long)]
@@ -156,7 +161,9 @@ pub(crate) fn run(arguments: Arguments) -> Done {
     let took = started.elapsed().as_secs_f64();
     show::survey(&survey);
     if let Some(out) = &arguments.out {
-        bundle(out, &scenarios, &survey)?;
+        bundle(out, &scenarios, &survey, arguments.shrink)?;
+        let lines = read_results(&out.join("results.jsonl"))?;
+        fs::write(out.join("report.html"), campaign_page(&lines, Some(took)))?;
     }
     let seeds = survey.seeds();
     println!(
@@ -199,33 +206,22 @@ fn progress_bar(count: Option<u64>) -> ProgressBar {
 }
 
 /// Runs the quickest seed of each kind of failure again and leaves all that there is to see in a folder.
-fn bundle(out: &Path, scenarios: &[Scenario], survey: &Survey) -> Result<(), Box<dyn Error>> {
+fn bundle(out: &Path, scenarios: &[Scenario], survey: &Survey, smallest: bool) -> Result<(), Box<dyn Error>> {
     for (fingerprint, failures) in &survey.failures {
         let (name, seed, _) = &failures.fastest;
         let Some(scenario) = scenarios.iter().find(|scenario| scenario.name == *name) else {
             continue;
         };
         let folder = out.join("failures").join(fingerprint.replace('/', "-"));
-        let (record, script) = (Record::new(&folder), scenario.draw(*seed));
-        let mut written = Ok(());
-        let again = Campaign::new(*seed..*seed + 1).run(
-            |_| {
-                record
-                    .perform(&script)
-                    .map(drop)
-                    .map_err(|error| error.to_string())
-            },
-            |result| {
-                written = match result.fate {
-                    sumzero_sim::campaign::Fate::Finished(written) => written,
-                    // As it did before: what there is of the record stays.
-                    _ => Ok(()),
-                };
-                ControlFlow::Continue(())
-            },
-        );
-        again?;
-        written?;
+        let script = scenario.draw(*seed);
+        reports::bundle(&folder, &script)?;
+        if smallest {
+            // A survey has one name for all worlds that do not end; shrinking tells them apart.
+            let ended = ["process/ended", "world/unfinished"].contains(&fingerprint.as_str());
+            let wanted = (!ended).then_some(fingerprint.as_str());
+            let shrunk = shrink(script, wanted, Shrinker::default(), |_| {})?;
+            reports::bundle(&folder.join("smallest"), &shrunk.smallest)?;
+        }
         println!("  {}", folder.display());
     }
     Ok(())

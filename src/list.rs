@@ -22,6 +22,9 @@ enum What {
     Properties,
     Faults,
     ReachPoints,
+    /// What `sumzero score` tries
+    #[cfg(feature = "as-written")]
+    Variants,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Done {
@@ -52,6 +55,14 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
         section(
             "Reach points",
             REACH_POINTS.iter().map(|point| (point.name, point.meaning)),
+        );
+    }
+    #[cfg(feature = "as-written")]
+    if wanted(What::Variants) {
+        let variants = scenarios::score::Variant::ALL.iter();
+        section(
+            "Variants",
+            variants.map(|variant| (variant.name(), variant.says())),
         );
     }
     Ok(ExitCode::SUCCESS)

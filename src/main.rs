@@ -12,6 +12,7 @@ mod local;
 mod merge;
 mod report;
 mod run;
+mod score;
 mod selection;
 mod show;
 mod shrink;
@@ -40,6 +41,7 @@ enum Subcommands {
     Explore(explore::Arguments),
     Run(run::Arguments),
     Verify(verify::Arguments),
+    Score(score::Arguments),
     List(list::Arguments),
     Check(check::Arguments),
     Shrink(shrink::Arguments),
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Some(Subcommands::Explore(arguments)) => explore::run(arguments),
         Some(Subcommands::Run(arguments)) => run::run(arguments),
         Some(Subcommands::Verify(arguments)) => verify::run(arguments),
+        Some(Subcommands::Score(arguments)) => score::run(&arguments),
         Some(Subcommands::List(arguments)) => list::run(&arguments),
         Some(Subcommands::Check(arguments)) => check::run(&arguments),
         Some(Subcommands::Shrink(arguments)) => shrink::run(arguments),

@@ -39,6 +39,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "seed"])]
     plan: Option<PathBuf>,
 
+    /// Of an unsound variant, from `sumzero score`
+    #[cfg(feature = "as-written")]
+    #[arg(long, value_name = "NAME", value_parser = crate::score::variant)]
+    variant: Option<scenarios::score::Variant>,
+
     /// Print every event of the world as well
     #[arg(long)]
     trace: bool,
@@ -53,6 +58,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: Arguments) -> Done {
+    #[cfg(feature = "as-written")]
+    arguments.variant.into_iter().for_each(scenarios::score::select);
     let script = match (&arguments.plan, &arguments.scenario, arguments.seed) {
         (Some(plan), ..) => read_script(plan)?,
         (None, Some(scenario), Some(seed)) => select_one(scenario)?.draw(seed),

@@ -1,14 +1,10 @@
 //! `sumzero shrink`: the shortest story of a failure.
 
-use std::{fs, num::NonZeroUsize, path::PathBuf, process::ExitCode, time::Duration};
+use std::{num::NonZeroUsize, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args;
 use indicatif::ProgressBar;
-use scenarios::{
-    record::{Record, read_script},
-    shrink::shrink,
-    stage,
-};
+use scenarios::{record::read_script, shrink::shrink, stage};
 use sumzero_sim::campaign::shrink::{Budget, Shrinker};
 
 use crate::{Done, selection::select_one};
@@ -104,15 +100,9 @@ pub(crate) fn run(arguments: Arguments) -> Done {
         println!("{candidates} candidates failed otherwise, as {other}, and were not taken");
     }
     println!("Stopped: {}.", shrunk.stopped.reason());
-    let record = Record::new(&arguments.out);
-    let verdict = record.perform(&shrunk.smallest)?;
-    if !verdict.fingerprints().contains(&shrunk.fingerprint) {
-        println!("This failure ends its process or its world; there is a plan and no report.");
-        return Ok(ExitCode::SUCCESS);
+    if reports::bundle(&arguments.out, &shrunk.smallest)?.is_some() {
+        println!("\n{}", arguments.out.join("report.html").display());
     }
-    let report = arguments.out.join("report.html");
-    fs::write(&report, reports::run_page(&reports::Run::read(&record)?))?;
-    println!("\n{}", report.display());
     println!("sumzero run --plan {}", arguments.out.join("plan.json").display());
     Ok(ExitCode::SUCCESS)
 }

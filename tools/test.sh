@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Everything that must hold before a change lands: formatting, lints, documentation, tests. Installs what the tests need:
-# a C compiler, PostgreSQL (the truth that the simulated Aurora is held to) and boto3 (a client that nobody here wrote).
+# a C compiler, PostgreSQL (the truth that the simulated Aurora is held to), boto3 (a client that nobody here wrote) and
+# Chromium (which the pages of reports are opened in).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export RUST_BACKTRACE="${RUST_BACKTRACE:-0}"
@@ -14,6 +15,7 @@ install() {
 
 command -v cc >/dev/null || install gcc libc6-dev
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || install postgresql postgresql-client
+command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null || install chromium
 boto3="${CARGO_TARGET_DIR:-target}/tmp/boto3"
 if ! "$boto3/bin/python" -c 'import boto3' 2>/dev/null; then
     python3 -c 'import ensurepip' 2>/dev/null || install python3-venv
@@ -31,3 +33,7 @@ cargo clippy "${everything[@]}" --all-targets --locked -- -D warnings
 cargo clippy -p payments --features tls --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc "${everything[@]}" --no-deps --locked
 cargo test "${everything[@]}" --locked --no-fail-fast
+# Whether the properties notice what is wrong: by itself, for no other build may have the variants.
+variants=(--workspace --features sumzero-sim/local,sumzero-sim/_sdk,sumzero-sim/_sqlx,scenarios/as-written,sumzero/as-written)
+cargo clippy "${variants[@]}" --all-targets --locked -- -D warnings
+cargo test "${variants[@]}" --test variants --locked

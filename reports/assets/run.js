@@ -29,9 +29,6 @@ function clock(host, t) {
 
 // What is known of each payment: its messages, and by that its hosts.
 const mine = D.payments.map(payment => new Set(payment.messages));
-const linked = Array.from({ length: messages }, () => 0);
-for (const payment of D.payments) for (const message of payment.messages) linked[message] = 1;
-const longest = D.longest;
 
 function firstAfter(t) {
   let low = 0, high = messages;
@@ -161,18 +158,21 @@ function draw() {
 }
 
 function arrows(out, items) {
-  const own = view.payment >= 0 ? mine[view.payment] : null, at = message => D.messages[message * M.STRIDE + M.AT];
-  const first = firstAfter(view.from - longest), end = firstAfter(view.to + 1);
-  const wanted = [];
-  if (own) for (const message of D.payments[view.payment].messages) if (at(message) + Math.max(0, D.messages[message * M.STRIDE + M.TOOK]) >= view.from && at(message) <= view.to) wanted.push(message);
-  const rest = [];
-  if (view.others) for (let message = first; message < end; message++) if (!own || !own.has(message)) rest.push(message);
+  const own = view.payment >= 0 ? mine[view.payment] : null;
+  const first = firstAfter(view.from - D.longest), end = firstAfter(view.to + 1);
+  const wanted = [], rest = [];
+  const arrives = message => D.messages[message * M.STRIDE + M.AT] + Math.max(0, D.messages[message * M.STRIDE + M.TOOK]);
+  for (let message = first; message < end; message++) {
+    if (arrives(message) < view.from) continue;
+    if (own && own.has(message)) wanted.push(message);
+    else if (view.others) rest.push(message);
+  }
   if (rest.length <= MOST_ARROWS) wanted.unshift(...rest);
   else density(out, rest);
   for (const message of wanted) {
     const [id, t, flight, from, to, bytes] = D.messages.slice(message * M.STRIDE, (message + 1) * M.STRIDE);
     const y1 = yOf[from], y2 = yOf[to], lost = flight < 0;
-    if (y1 < 0 || y2 < 0 || (!lost && t + flight < view.from)) continue;
+    if (y1 < 0 || y2 < 0) continue;
     const x1 = x(t), x2 = x(t + (lost ? 0 : flight)), isMine = own && own.has(message);
     const yEnd = lost ? y1 + Math.sign(y2 - y1) * ROW * .6 : y2;
     out.push(`<line class="message${isMine ? ' mine' : ''}${lost ? ' lost' : ''}${own && !isMine ? ' faded' : ''}" x1="${x1.toFixed(1)}" y1="${y1}" x2="${(lost ? x1 + 6 : x2).toFixed(1)}" y2="${yEnd}"/>`);
@@ -201,10 +201,10 @@ function density(out, rest) {
   });
 }
 
-function overview() {
-  const svg = $('overview'), w = svg.clientWidth || width, h = 54, out = [];
-  svg.setAttribute('viewBox', `0 0 ${w} ${h}`);
-  const ox = t => LEFT + t / D.end * (w - LEFT - RIGHT);
+/// What of the overview does not move.
+const still = { width: 0, drawn: '' };
+function wholeRun(ox, w) {
+  const out = [];
   const columns = 240, counts = new Uint32Array(columns);
   for (let message = 0; message < messages; message++) counts[Math.min(columns - 1, Math.floor(D.messages[message * M.STRIDE + M.AT] / D.end * columns))]++;
   const most = counts.reduce((a, b) => Math.max(a, b), 1), step = (w - LEFT - RIGHT) / columns;
@@ -212,6 +212,14 @@ function overview() {
   for (const fault of D.faults) out.push(`<rect class="bar" x="${ox(fault.from)}" y="37" width="${Math.max(2, ox(fault.to ?? D.end) - ox(fault.from))}" height="6"/>`);
   for (const clause of D.clauses) out.push(`<circle class="number-back${clause.decisive ? '' : ' minor'}" cx="${ox(clause.t)}" cy="48" r="3"/>`);
   out.push(`<text class="quiet" x="${LEFT - 8}" y="30" text-anchor="end">messages</text><text class="quiet" x="${LEFT - 8}" y="46" text-anchor="end">faults</text>`);
+  return out.join('');
+}
+function overview() {
+  const svg = $('overview'), w = svg.clientWidth || width, h = 54, out = [];
+  svg.setAttribute('viewBox', `0 0 ${w} ${h}`);
+  const ox = t => LEFT + t / D.end * (w - LEFT - RIGHT);
+  if (still.width !== w) { still.width = w; still.drawn = wholeRun(ox, w); }
+  out.push(still.drawn);
   out.push(`<rect class="window" x="${ox(view.from)}" y="1" width="${Math.max(2, ox(view.to) - ox(view.from))}" height="${h - 2}"/>`);
   svg.innerHTML = out.join('');
 }

@@ -32,4 +32,23 @@ pub enum Error {
         /// What is wrong with it, and what to do.
         problem: String,
     },
+    /// A run could not be written down.
+    #[error("{}: {problem}", folder.display())]
+    Unperformed {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        problem: String,
+    },
+    /// A file could not be written.
+    #[error("{}: {source}", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+    /// No process could be started for a run.
+    #[error(transparent)]
+    Campaign(#[from] sumzero_sim::Error),
 }

@@ -3,6 +3,7 @@
 //! | page | made from |
 //! |---|---|
 //! | [`run_page`]: one run as one HTML file | the folder that `sumzero run --out` leaves |
+//! | [`bundle`]: a run's record with its page | a script |
 //! | [`campaign_page`]: a campaign as one HTML file | the lines that `sumzero explore --out` leaves, a verdict each |
 //! | [`finding`]: a failure in Markdown, with a drawing | the folder of its smallest run |
 //! | [`plots`]: single drawings (SVG) | a run, or a campaign |
@@ -10,6 +11,7 @@
 //! A page needs nothing but itself: no network, no file beside it. It reads in the dark and in the light, on paper, and with a
 //! keyboard. What is said in words is said by [`story`]; what a page computes for itself is only what moves.
 
+mod bundle;
 mod campaign;
 mod diagram;
 mod error;
@@ -24,6 +26,7 @@ mod run;
 mod story;
 mod timeline;
 
+pub use bundle::bundle;
 pub use campaign::{campaign_page, read_results};
 pub use error::Error;
 pub use finding::{Finding, finding, needed};

@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use scenarios::history::History;
 
+/// How long an id is, and how long without its hyphens.
+const WITH_HYPHENS: usize = 36;
+const DIGITS: usize = 32;
+
 /// What payments are called, and which keys belong to them.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
@@ -51,11 +55,12 @@ impl Names {
         heard.extend(in_ledger);
         let mut names = Names::default();
         for (_, id) in heard {
-            let next = names.payments.len();
-            names.by_id.entry(id).or_insert_with_key(|id| {
-                names.payments.push(id.clone());
-                next
-            });
+            if !names.by_id.contains_key(&id) {
+                let next = names.payments.len();
+                names.by_id.insert(id.replace('-', ""), next);
+                names.by_id.insert(id.clone(), next);
+                names.payments.push(id);
+            }
         }
         for (key, payment) in keys {
             if let Some(place) = names.by_id.get(&payment) {
@@ -75,18 +80,65 @@ impl Names {
         format!("payment {}", place + 1)
     }
 
-    /// A sentence with names in place of the ids that stand in it.
+    /// A sentence with names in place of the ids that stand in it, whole or, as in keys, without their hyphens.
     pub(crate) fn say(&self, sentence: &str) -> String {
-        let mut said = sentence.to_owned();
-        for (place, id) in self.payments.iter().enumerate() {
-            let (name, digits) = (Self::name(place), id.replace('-', ""));
-            // A payment's own word before its id is not said twice; keys hold its digits alone.
-            for id in [format!("payment {id}"), id.clone(), digits] {
-                if said.contains(&id) {
-                    said = said.replace(&id, &name);
-                }
-            }
+        let mut said = String::new();
+        let mut rest = sentence;
+        while let Some(letter) = rest.chars().next() {
+            let id = [WITH_HYPHENS, DIGITS].into_iter().find_map(|length| {
+                let place = self.by_id.get(rest.get(..length)?)?;
+                Some((length, *place))
+            });
+            let Some((length, place)) = id else {
+                said.push(letter);
+                rest = &rest[letter.len_utf8()..];
+                continue;
+            };
+            // A payment's own word before its id is not said twice.
+            let before = said.strip_suffix("payment ").map_or(said.len(), str::len);
+            said.truncate(before);
+            said += &Self::name(place);
+            rest = &rest[length..];
         }
         said
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use scenarios::history::Telemetry;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_said_as_names_in_the_order_in_which_they_were_heard_of() {
+        let ids = [
+            "867b330a-a62f-827d-b05d-6b970c9b4701",
+            "267b330a-a62f-827d-b05d-6b970c9b4702",
+        ];
+        let said = |at_nanos, id: &str| Telemetry {
+            at_nanos,
+            host: "gateway-0".to_owned(),
+            clock_nanos: 0,
+            level: "INFO".to_owned(),
+            target: "payments".to_owned(),
+            message: "payment committed".to_owned(),
+            fields: [("payment_id".to_owned(), id.into())].into(),
+        };
+        let history = History {
+            telemetry: vec![said(9, ids[0]), said(5, ids[1])],
+            ..History::default()
+        };
+        let names = Names::new(&history);
+        let sentence = format!(
+            "payment {}: the provider did {}-sale-1 \u{20ac}",
+            ids[0],
+            ids[1].replace('-', "")
+        );
+        assert_eq!(
+            names.say(&sentence),
+            "payment 2: the provider did payment 1-sale-1 \u{20ac}"
+        );
+        assert_eq!(names.payment(ids[1]), Some(0));
     }
 }

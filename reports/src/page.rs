@@ -247,6 +247,9 @@ impl Page<'_> {
     fn transfers(&self, accounts: &BTreeMap<&str, String>) -> String {
         let mut rows = String::new();
         let mut balances: BTreeMap<&str, i64> = BTreeMap::new();
+        let known = self.run.history.books.iter().flat_map(|books| &books.accounts);
+        let currencies: BTreeMap<&str, &str> =
+            known.map(|account| (&*account.id, &*account.currency)).collect();
         let transfers = self.run.history.books.iter().flat_map(|books| &books.transfers);
         for transfer in transfers {
             let payment = self.names.payment(&transfer.payment);
@@ -255,12 +258,9 @@ impl Page<'_> {
                     *balances.entry(&leg.debit).or_default() -= leg.amount;
                     *balances.entry(&leg.credit).or_default() += leg.amount;
                 }
-                let of_currency = balances.iter().filter(|(account, _)| {
-                    let books = self.run.history.books.iter().flat_map(|books| &books.accounts);
-                    books
-                        .clone()
-                        .any(|known| known.id == **account && known.currency == leg.currency)
-                });
+                let of_currency = balances
+                    .iter()
+                    .filter(|(account, _)| currencies.get(*account) == Some(&&*leg.currency));
                 let sum: i64 = of_currency.map(|(_, balance)| balance).sum();
                 let account = |id: &str| {
                     let name = accounts.get(id).map_or(id, |name| name.as_str());

@@ -212,12 +212,12 @@ impl Timeline {
                 }
                 "life"
             }
-            Kind::Kill | Kind::Lose { .. } | Kind::Exit { .. } | Kind::Pause => {
+            Kind::Kill | Kind::Lose { .. } | Kind::Exit { ok: false } | Kind::Pause => {
                 let down = event.kind != Kind::Pause;
                 self.hosts[host].spells.push((at, u64::MAX, down));
                 "life"
             }
-            Kind::Note { .. } => "life",
+            Kind::Exit { ok: true } | Kind::Note { .. } => "life",
             Kind::Refused { .. } | Kind::Reset { .. } | Kind::TimedOut { .. } | Kind::Retransmit { .. } => {
                 "trouble"
             }

@@ -106,24 +106,19 @@ impl Bisect {
     /// # Errors
     /// [`BisectError`]: git's refusals; that the ends are not as they are said to be.
     pub fn run(&self, mut watch: impl FnMut(&str)) -> Result<Culprit, BisectError> {
+        // Named once: a name such as HEAD means another commit in the work tree.
+        let name = |revision: &String| {
+            let commit = format!("{revision}^{{commit}}");
+            git(&self.repository, &["rev-parse", "--verify", &commit])
+        };
+        let (good, bad) = (name(&self.good)?, name(&self.bad)?);
         let folder = std::env::temp_dir().join(format!("sumzero-bisect-{}", std::process::id()));
         let tree = folder.display().to_string();
-        git(
-            &self.repository,
-            &["worktree", "add", "--detach", &tree, &self.bad],
-        )?;
+        git(&self.repository, &["worktree", "add", "--detach", &tree, &bad])?;
         let scratch = Scratch {
             repository: &self.repository,
             folder,
         };
-        // Named once: a name such as HEAD means another commit in the work tree.
-        let name = |revision: &String| {
-            git(
-                &self.repository,
-                &["rev-parse", "--verify", &format!("{revision}^{{commit}}")],
-            )
-        };
-        let (good, bad) = (name(&self.good)?, name(&self.bad)?);
         for (revision, wanted) in [(&bad, 1), (&good, 0)] {
             git(&scratch.folder, &["checkout", "--quiet", revision])?;
             watch(&format!("checks {}", self.describe(revision)));

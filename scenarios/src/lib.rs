@@ -10,6 +10,8 @@ pub mod properties;
 pub mod reach;
 pub mod record;
 pub mod scenario;
+#[cfg(feature = "as-written")]
+pub mod score;
 pub mod script;
 pub mod shrink;
 pub mod stage;

@@ -57,6 +57,12 @@ pub struct Tuning {
     pub breaker_failures: u8,
     /// Most postings of one transaction.
     pub group_max: u16,
+    /// How long the payment service provider remembers keys, as far as the system knows.
+    #[serde(with = "units::duration")]
+    pub psp_key_window: Duration,
+    /// How much earlier than that the system stops to ask again.
+    #[serde(with = "units::duration")]
+    pub psp_key_margin: Duration,
 }
 
 impl Default for Tuning {
@@ -67,6 +73,8 @@ impl Default for Tuning {
             attempts_max: 100,
             breaker_failures: 5,
             group_max: 64,
+            psp_key_window: Duration::from_hours(24),
+            psp_key_margin: Duration::from_hours(2),
         }
     }
 }
@@ -92,6 +100,8 @@ pub struct Workload {
     pub duplicate_ppm: u32,
     /// Settlements of exactly what an account was just credited, in parts of a million.
     pub collide_ppm: u32,
+    /// Requests that are another one under the key of the one before, by mistake, in parts of a million.
+    pub reuse_ppm: u32,
     /// How long a client waits for one answer.
     #[serde(with = "units::duration")]
     pub patience: Duration,
@@ -110,6 +120,7 @@ impl Default for Workload {
             mix: Mix::default(),
             duplicate_ppm: 0,
             collide_ppm: 0,
+            reuse_ppm: 0,
             patience: Duration::from_secs(15),
             retry: Retry::Told,
         }

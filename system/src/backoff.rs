@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
+use crate::variant::{Variant, as_written};
+
 /// A random part, up to all, of a pause that doubles with each attempt from `base` up to `cap`. Callers that failed together
 /// do not come back together.
 pub fn full_jitter(base: Duration, cap: Duration, attempt: u32) -> Duration {
+    if as_written(Variant::RetriesAtOnce) {
+        return Duration::from_millis(1);
+    }
     let ceiling = base
         .saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1)))
         .min(cap);

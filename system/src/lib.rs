@@ -33,4 +33,9 @@ pub mod reconcile;
 pub mod region;
 pub mod service;
 pub mod sweeper;
+pub mod telemetry;
 pub mod tenant;
+#[cfg(feature = "as-written")]
+pub mod variant;
+#[cfg(not(feature = "as-written"))]
+mod variant;

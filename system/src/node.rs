@@ -15,7 +15,7 @@ use sqlx::{
 use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
-    api::{self, Api},
+    api::{self, Api, LimitConfig},
     drain::Drain,
     engine::{Engine, EngineConfig, Externals},
     external::{Breaker, BreakerConfig, Dependency, DependencyConfig},
@@ -103,6 +103,8 @@ pub struct NodeConfig {
     pub kyc: DependencyConfig,
     /// When the dependencies are left alone.
     pub breaker: BreakerConfig,
+    /// How much of its work the process gives to whom.
+    pub limits: LimitConfig,
     /// Signs the payment service provider's webhooks.
     pub webhook_secret: String,
 }
@@ -302,7 +304,7 @@ pub async fn run(
             forwarder,
             replica: Reader::new(pool(config.replica_database, config.connections)),
         };
-        Api::new(parts, metrics).router()
+        Api::new(parts, metrics).limited(config.limits).router()
     } else {
         api::inside(metrics)
     };

@@ -8,8 +8,9 @@ use crate::{
     external::Open,
     gate::{Call, Claim, Gate, GateUnavailable, Ticket},
     id::PaymentId,
-    ledger::{Answer, Command, LedgerError, Mutation, Refusal, Reply, Request},
+    ledger::{Answer, Command, LedgerError, Mutation, Refusal, Reply, Request, intent_of},
     region::{Restored, restore},
+    variant::{Variant, as_written},
 };
 
 /// Why a call has no answer of its own. Only [`Failure::Unsettled`] leaves open whether money moves; the same request under
@@ -98,7 +99,8 @@ impl Service {
                 };
             }
             Claim::InFlight { retry_after } => {
-                tracing::info!(tenant = %call.tenant, ?retry_after, "an earlier attempt holds the claim");
+                let (tenant, idempotency_key) = (call.tenant, call.key.as_str());
+                tracing::info!(%tenant, idempotency_key, ?retry_after, "an earlier attempt holds the claim");
                 return Err(Failure::InFlight { retry_after });
             }
             Claim::Mismatch => return Err(Failure::KeyReused),
@@ -127,9 +129,19 @@ impl Service {
             at: now(),
             lease_until: self.engine.lease_until(),
         };
+        if as_written(Variant::CallBeforeTheIntent)
+            && let Some((payment, operation)) = intent_of(&request, &mutation)
+        {
+            self.engine.call(&payment, &operation).await;
+        }
         let done = self.post(request, mutation).await;
         match &done {
             Ok(answer) => {
+                if as_written(Variant::ToldBeforeKept) {
+                    let (gate, answer) = (self.gate.clone(), answer.clone());
+                    tokio::spawn(async move { gate.complete(&ticket, &answer, now()).await });
+                    return done;
+                }
                 // Only now is the answer in a second Region.
                 let kept = self.gate.complete(&ticket, answer, now()).await;
                 kept.map_err(|error| Failure::Unconfirmed(error.to_string()))?;

@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use base64::Engine;
@@ -19,6 +19,8 @@ pub(crate) struct Page {
     session: String,
     sent: u64,
     profile: PathBuf,
+    /// One browser at a time: each is as much as a machine of two cores can do.
+    _turn: MutexGuard<'static, ()>,
     /// Errors that the page's scripts made, and everything that it asked the network for.
     pub(crate) complaints: Vec<String>,
 }
@@ -44,10 +46,9 @@ fn chromium() -> PathBuf {
 impl Page {
     /// Opens a file in a window of this width.
     pub(crate) fn open(file: &Path, width: u32) -> Page {
-        static PROFILES: AtomicU32 = AtomicU32::new(0);
-        let number = PROFILES.fetch_add(1, Ordering::Relaxed);
-        let profile =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chromium-{}-{number}", std::process::id()));
+        static TURN: Mutex<()> = Mutex::new(());
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let profile = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chromium-{}", std::process::id()));
         // The protocol is spoken on descriptors 3 and 4.
         let mut browser = Command::new("sh")
             .args([
@@ -61,6 +62,8 @@ impl Page {
                 "--no-sandbox",
                 "--disable-gpu",
                 "--no-first-run",
+                // Shared memory is scarce in containers.
+                "--disable-dev-shm-usage",
             ])
             .arg(format!("--window-size={width},900"))
             .arg(format!("--user-data-dir={}", profile.display()))
@@ -79,6 +82,7 @@ impl Page {
             session: String::new(),
             sent: 0,
             profile,
+            _turn: turn,
             complaints: Vec::new(),
         };
         let target = page.call("Target.createTarget", json!({"url": "about:blank"}))["targetId"].clone();

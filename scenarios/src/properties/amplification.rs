@@ -1,6 +1,13 @@
 //! Failures do not make clients and gateways ask ever more.
 //!
-//! Reads all attempts and the keys they were for. Fails when there are more attempts a key, on average, than the limit.
+//! Reads all attempts and the keys they were for, and the telemetry for how often a dependency was asked about one operation.
+//! Fails when there are more attempts a key, on average, than the limit; and when a process asked about one operation more
+//! often than [`CALLS_MAX`] times within a second, which is no retry any more.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use crate::{history::History, script::Limits, verdict::Measures};
 
@@ -12,11 +19,42 @@ pub(super) const PROPERTY: Property = Property {
     check,
 };
 
+/// With pauses that double from 50 ms it is a fraction of this.
+const CALLS_MAX: usize = 25;
+
 fn check(history: &History, limits: &Limits) -> Vec<Finding> {
+    let mut found = hammered(history);
+    found.extend(too_many(history, limits));
+    found
+}
+
+/// Operations that a dependency was asked about again and again at once.
+fn hammered(history: &History) -> Vec<Finding> {
+    let mut asked: BTreeMap<(&str, &str), Vec<u64>> = BTreeMap::new();
+    for said in &history.telemetry {
+        let text = |name| said.fields.get(name).and_then(serde_json::Value::as_str);
+        if let (Some(_), Some(key)) = (text("dependency"), text("key")) {
+            asked.entry((key, &said.host)).or_default().push(said.at_nanos);
+        }
+    }
+    let second = Duration::from_secs(1).as_nanos() as u64;
+    let too_often = |times: &[u64]| {
+        let mut windows = times.windows(CALLS_MAX + 1);
+        windows.any(|window| window[CALLS_MAX] - window[0] < second)
+    };
+    let hammered: BTreeSet<_> = asked.iter().filter(|(_, times)| too_often(times)).collect();
+    let found = hammered.into_iter().map(|((key, host), _)| {
+        let evidence = format!("{host} asked about {key} more than {CALLS_MAX} times within a second");
+        Finding::new("hammered", evidence, [*key, *host])
+    });
+    found.collect()
+}
+
+fn too_many(history: &History, limits: &Limits) -> Vec<Finding> {
     let Some(limit) = limits.attempts else {
         return Vec::new();
     };
-    let keys: std::collections::BTreeSet<_> = history.attempts.iter().map(|attempt| &attempt.key).collect();
+    let keys: BTreeSet<_> = history.attempts.iter().map(|attempt| &attempt.key).collect();
     let attempts = Measures::of(history).attempts as f64 / keys.len().max(1) as f64;
     if attempts <= limit {
         return Vec::new();
@@ -27,10 +65,8 @@ fn check(history: &History, limits: &Limits) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::history::Attempt;
+    use crate::history::{Attempt, Telemetry};
 
     fn history(statuses: &[u16]) -> History {
         let attempts = statuses.iter().map(|status| Attempt {
@@ -45,6 +81,30 @@ mod tests {
             attempts: attempts.collect(),
             ..History::default()
         }
+    }
+
+    #[test]
+    fn an_operation_asked_about_without_a_pause_is_found() {
+        let asked = |pause_ms: u64| {
+            let said = |number: u64| Telemetry {
+                at_nanos: number * pause_ms * 1_000_000,
+                host: "gateway-0".to_owned(),
+                clock_nanos: 0,
+                level: "INFO".to_owned(),
+                target: "payments::external".to_owned(),
+                message: "asks what became of it".to_owned(),
+                fields: [("dependency", "psp"), ("key", "p-sale-1")]
+                    .map(|(name, value)| (name.to_owned(), value.into()))
+                    .into(),
+            };
+            let history = History {
+                telemetry: (0..30).map(said).collect(),
+                ..History::default()
+            };
+            check(&history, &Limits::default()).len()
+        };
+        assert_eq!(asked(50), 0);
+        assert_eq!(asked(30), 1);
     }
 
     #[test]

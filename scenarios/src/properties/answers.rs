@@ -1,7 +1,8 @@
 //! A key has one answer, and what was confirmed is there.
 //!
 //! Reads what clients were told, what they were told when they asked again in the end, and the ledger. Fails when the two
-//! answers differ in a byte, or a confirmed payment is missing.
+//! answers differ in a byte, when a confirmed payment is missing, or when two different requests under one key were both
+//! confirmed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +24,17 @@ fn check(history: &History, _: &Limits) -> Vec<Finding> {
         .iter()
         .map(|payment| payment.id.as_str())
         .collect();
+    let mut first = BTreeMap::new();
     for told in history.told.iter().filter(|told| told.is_final()) {
+        let asked = (&told.path, &told.asked);
+        if *first.entry(&told.key).or_insert(asked) != asked {
+            let evidence = format!(
+                "{} was told {} {} for {}, which is not what the key stands for",
+                told.key, told.status, told.body, told.asked
+            );
+            found.push(Finding::new("another-request", evidence, [&told.key]));
+            continue;
+        }
         if let Some(later) = again.get(&told.key)
             && (later.status, &later.body) != (told.status, &told.body)
         {
@@ -96,6 +107,15 @@ mod tests {
             ..good.clone()
         };
         assert_eq!(check(&other, &Limits::default()).len(), 1);
+        let reused = Told {
+            asked: serde_json::json!({"amount": 2}),
+            ..told(body)
+        };
+        let reused = History {
+            told: vec![told(body), reused],
+            ..good.clone()
+        };
+        assert_eq!(check(&reused, &Limits::default()).len(), 1);
         let lost = History {
             books: Some(Books::default()),
             ..good

@@ -7,6 +7,7 @@ mod books;
 mod captures;
 mod conflicts;
 mod events;
+mod freezes;
 mod gate;
 mod latency;
 mod outage;
@@ -35,6 +36,7 @@ pub const PROPERTIES: &[Property] = &[
     answers::PROPERTY,
     gate::PROPERTY,
     events::PROPERTY,
+    freezes::PROPERTY,
     quiescence::PROPERTY,
     reconciliation::PROPERTY,
     telemetry::PROPERTY,

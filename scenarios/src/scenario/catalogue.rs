@@ -25,6 +25,7 @@ const FILES: &[(&str, &str)] = &[
     ("dynamodb", include_str!("../../dynamodb.toml")),
     ("aurora-failover", include_str!("../../aurora-failover.toml")),
     ("psp-gray", include_str!("../../psp-gray.toml")),
+    ("forgetful-psp", include_str!("../../forgetful-psp.toml")),
     ("kyc-gray", include_str!("../../kyc-gray.toml")),
     ("hot-account", include_str!("../../hot-account.toml")),
     ("thundering-herd", include_str!("../../thundering-herd.toml")),
@@ -36,6 +37,38 @@ const FILES: &[(&str, &str)] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        externals::Behaviour,
+        script::{Limits, Script},
+    };
+
+    #[test]
+    fn the_schema_page_names_every_key() {
+        let page = include_str!("../../SCHEMA.md");
+        let limits = Limits {
+            rto: Some(std::time::Duration::ZERO),
+            p99: Some(std::time::Duration::ZERO),
+            conflict_ppm: Some(0),
+            attempts: Some(0.0),
+            ..Limits::default()
+        };
+        let script = Script::calm(0);
+        let tables = [
+            serde_json::to_value(&script.workload),
+            serde_json::to_value(script.workload.mix),
+            serde_json::to_value(&script.tuning),
+            serde_json::to_value(limits),
+            serde_json::to_value(Behaviour::default()),
+        ];
+        for table in tables {
+            for key in table.unwrap().as_object().unwrap().keys() {
+                assert!(
+                    page.contains(&format!("`{key}`")),
+                    "SCHEMA.md does not say what {key} is"
+                );
+            }
+        }
+    }
 
     #[test]
     fn every_scenario_file_is_right_and_in_the_catalogue() {

@@ -220,6 +220,7 @@ impl Scenario {
                 0,
                 1_000_000,
             ),
+            (["workload", "reuse_ppm"], script.workload.reuse_ppm, 0, 1_000_000),
         ] {
             if !(low..=high).contains(&value) {
                 return misfit(
@@ -385,8 +386,7 @@ behaviour = { jitter_ms = "0..3000" }
 
     #[test]
     fn taking_one_fault_away_leaves_the_others() {
-        let more =
-            format!("[[fault]]\nat = \"1s..9s\"\nclock-jump = {{ place = \"psp\", by = \"-9s..9s\" }}\n");
+        let more = "[[fault]]\nat = \"1s..9s\"\nclock-jump = { place = \"psp\", by = \"-9s..9s\" }\n";
         let both = Scenario::read("test", "test.toml", &format!("{GOOD}{more}")).unwrap();
         let one = Scenario::read("test", "test.toml", GOOD).unwrap();
         for seed in 0..16 {

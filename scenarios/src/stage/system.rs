@@ -3,6 +3,7 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use payments::{
+    api::LimitConfig,
     engine::EngineConfig,
     external::{BreakerConfig, DependencyConfig},
     gate::GateConfig,
@@ -72,7 +73,6 @@ pub(super) fn config(region: usize, script: &Script) -> NodeConfig {
             lease,
             limit: lease / 2,
             attempts_max: tuning.attempts_max.into(),
-            ..EngineConfig::default()
         },
         sweeper: SweeperConfig {
             lease,
@@ -86,7 +86,12 @@ pub(super) fn config(region: usize, script: &Script) -> NodeConfig {
             age_min: Duration::from_secs(30),
             ..ReconcilerConfig::default()
         },
-        psp: DependencyConfig::new("psp", format!("http://{}", at(network::PSP, HTTP))),
+        limits: LimitConfig::default(),
+        psp: DependencyConfig {
+            key_window: tuning.psp_key_window,
+            key_margin: tuning.psp_key_margin,
+            ..DependencyConfig::new("psp", format!("http://{}", at(network::PSP, HTTP)))
+        },
         kyc: DependencyConfig::new("kyc", format!("http://{}", at(network::KYC, HTTP))),
         // Smaller than in production, where a process makes more calls than a client of a world.
         breaker: BreakerConfig {

@@ -33,6 +33,8 @@ pub(super) struct Trader {
     held: Vec<(String, i64)>,
     captured: Vec<Captured>,
     frozen: Option<String>,
+    /// A request that was confirmed.
+    before: Option<Asked>,
 }
 
 impl Trader {
@@ -44,11 +46,20 @@ impl Trader {
             held: Vec::new(),
             captured: Vec::new(),
             frozen: None,
+            before: None,
         }
     }
 
     /// The next request.
     pub(super) fn next(&mut self, number: u32) -> Asked {
+        // Somebody's mistake: another request under a key that was used.
+        if let Some(mut before) = self.before.take()
+            && happens(self.workload.reuse_ppm)
+            && let Some(amount) = before.body["amount"].as_i64()
+        {
+            before.body["amount"] = json!(amount + 1);
+            return before;
+        }
         let (path, body) = self.draw();
         Asked {
             key: format!("{}-{number}", self.name),
@@ -63,7 +74,8 @@ impl Trader {
             return (format!("/v1/accounts/{account}/unfreeze"), json!({}));
         }
         if let Some((payment, amount)) = self.held.pop() {
-            let part = fastrand::i64(1..=amount);
+            // Now and then it is too much.
+            let part = fastrand::i64(1..=amount + amount / 3);
             return match fastrand::u8(0..3) {
                 0 => (format!("/v1/charges/{payment}/void"), json!({})),
                 1 => (format!("/v1/charges/{payment}/capture"), json!({"amount": part})),
@@ -97,8 +109,13 @@ impl Trader {
 
     fn charge(&self, capture: bool) -> (String, Value) {
         let payee = self.account();
+        // Now and then it is somebody else's currency.
+        let currency = match fastrand::u8(0..12) {
+            0 => self.account().currency,
+            _ => payee.currency,
+        };
         let body = json!({
-            "payee": payee.id, "amount": fastrand::i64(1..500), "currency": payee.currency, "instrument": "tok_visa",
+            "payee": payee.id, "amount": fastrand::i64(1..500), "currency": currency, "instrument": "tok_visa",
             "capture": capture
         });
         ("/v1/charges".to_owned(), body)
@@ -109,7 +126,7 @@ impl Trader {
             return self.charge(true);
         };
         let part = if fastrand::bool() {
-            json!({"amount": fastrand::i64(1..=captured.amount)})
+            json!({"amount": fastrand::i64(1..=captured.amount + captured.amount / 3)})
         } else {
             json!({})
         };
@@ -119,6 +136,11 @@ impl Trader {
     fn settlement(&mut self) -> (String, Value) {
         let (payer, amount) = match self.captured.last() {
             Some(captured) if happens(self.workload.collide_ppm) => (captured.payee.clone(), captured.amount),
+            // Of what is there, so that most have something to pay with.
+            Some(captured) if fastrand::bool() => {
+                let amount = fastrand::i64(2..=captured.amount.max(2));
+                (captured.payee.clone(), amount)
+            }
             _ => (self.account(), fastrand::i64(2..300)),
         };
         let mut payee = self.account();
@@ -156,21 +178,28 @@ impl Trader {
         if told.status >= 300 {
             return;
         }
+        self.before = Some(asked.clone());
         let answer: Value = serde_json::from_str(&told.body).unwrap_or_default();
         let Some(payment) = answer["payment_id"].as_str() else {
             return;
         };
-        let Some(payee) = asked.body["payee"].as_str() else {
+        let Some(payee) = answer["payee"].as_str() else {
             return;
         };
         let payee = self.accounts.iter().find(|account| account.id == payee).cloned();
-        match (answer["state"].as_str(), answer["amount"].as_i64(), payee) {
-            (Some("authorized"), Some(amount), _) => self.held.push((payment.to_owned(), amount)),
-            (Some("captured"), Some(amount), Some(payee)) => self.captured.push(Captured {
-                payment: payment.to_owned(),
-                amount,
-                payee,
-            }),
+        let units = |name: &str| answer[name].as_i64().unwrap_or_default();
+        match (answer["state"].as_str(), payee) {
+            (Some("authorized"), _) => {
+                let open = units("authorized") - units("captured");
+                self.held.push((payment.to_owned(), open));
+            }
+            (Some("captured"), Some(payee)) if units("captured") > units("refunded") => {
+                self.captured.push(Captured {
+                    payment: payment.to_owned(),
+                    amount: units("captured") - units("refunded"),
+                    payee,
+                });
+            }
             _ => {}
         }
     }

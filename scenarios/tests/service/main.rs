@@ -4,4 +4,6 @@
 mod api;
 mod bad_input;
 mod crash;
+mod messages;
+mod queue;
 mod system;

@@ -16,6 +16,8 @@ use sqlx::{Connection, PgConnection};
 use sumzero_postgres::Server;
 use sumzero_sim::aws::local;
 
+use crate::queue::Queue;
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_payments-under-test");
 
 /// What the processes run against.
@@ -90,6 +92,15 @@ impl Surroundings {
             api_key,
             operator_key,
         }
+    }
+
+    /// A queue of the Region.
+    pub(crate) fn queue(&self, name: &str) -> Queue {
+        let endpoint = self
+            .environment
+            .iter()
+            .find(|(name, _)| name == "AWS_ENDPOINT_URL_SQS");
+        Queue::new(&endpoint.expect("the services were started").1, name)
     }
 
     /// What a subcommand prints.

@@ -46,11 +46,13 @@ async fn caller(parts: &Parts, api: &Api) -> Result<crate::ledger::Caller, Probl
     let hash: [u8; 32] = Sha256::digest(token).into();
     let now = OffsetDateTime::now_utc();
     if let Some(caller) = api.callers.get(&hash, now) {
+        api.limits.admit_tenant(caller.tenant)?;
         return Ok(caller);
     }
     let found = api.reader().caller(&hash, now).await?;
     let caller = found.ok_or_else(|| unauthorized("the API key is unknown or has expired"))?;
     api.callers.put(hash, caller, now);
+    api.limits.admit_tenant(caller.tenant)?;
     Ok(caller)
 }
 
@@ -91,6 +93,11 @@ pub(super) struct Asked<T> {
 }
 
 impl<T> Asked<T> {
+    /// Whose request it is.
+    pub(super) fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
     /// The call that asks for a mutation.
     pub(super) fn call(self, mutation: Mutation) -> Call {
         Call {

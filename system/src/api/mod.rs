@@ -4,6 +4,7 @@ mod accounts;
 mod callers;
 mod edge;
 mod extract;
+mod limits;
 mod payments;
 mod problem;
 mod service;
@@ -29,6 +30,7 @@ use crate::{
 };
 
 pub use edge::STALENESS_MAX;
+pub use limits::{LimitConfig, Rate};
 pub use problem::Problem;
 
 /// What the API is served from.
@@ -44,6 +46,7 @@ pub struct Api {
     /// This Region's books, where another one writes them.
     replica: Reader,
     callers: callers::Callers,
+    limits: limits::Limits,
 }
 
 /// What an API is made of.
@@ -75,6 +78,15 @@ impl Api {
             forwarder: parts.forwarder,
             replica: parts.replica,
             callers: callers::Callers::default(),
+            limits: limits::Limits::new(LimitConfig::default()),
+        }
+    }
+
+    /// The same API with other limits.
+    pub fn limited(self, config: LimitConfig) -> Self {
+        Self {
+            limits: limits::Limits::new(config),
+            ..self
         }
     }
 
@@ -122,6 +134,7 @@ impl Api {
                 )
             })
             .layer(axum::middleware::from_fn_with_state(api.clone(), edge::route))
+            .layer(axum::middleware::from_fn_with_state(api.clone(), limits::shed))
             .layer(axum::middleware::from_fn_with_state(
                 api.clone(),
                 service::observe,

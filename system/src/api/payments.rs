@@ -110,6 +110,7 @@ pub(super) async fn charge(State(api): State<Arc<Api>>, asked: Asked<Charge>) ->
             "`instrument` is a token of the vault: `tok_` and up to 60 letters, digits or _",
         ));
     }
+    api.limits.admit_account(asked.tenant(), body.payee)?;
     let mutation = Mutation::Charge {
         payee: body.payee,
         amount: body.amount,
@@ -174,6 +175,7 @@ pub(super) async fn settle(State(api): State<Arc<Api>>, asked: Asked<Settlement>
     if !(0..body.amount.get()).contains(&body.fee) {
         return Err(Problem::invalid("`fee` is at least 0 and less than `amount`"));
     }
+    api.limits.admit_account(asked.tenant(), body.payer)?;
     let mutation = Mutation::Settle {
         payer: body.payer,
         payee: body.payee,

@@ -26,7 +26,7 @@ mod item;
 mod table;
 mod window;
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_dynamodb::{
     Client,
@@ -40,6 +40,7 @@ use crate::{
     id::{Fingerprint, IdempotencyKey, TenantId},
     ledger::{Answer, Mutation},
     metrics::Metrics,
+    variant::{Variant, as_written},
 };
 
 pub use compare::{Entry, PageStart};
@@ -195,6 +196,9 @@ impl Gate {
             expires_at: now + self.config.retention,
             changed_at: now,
         };
+        if as_written(Variant::CheckThenAct) {
+            return self.check_then_act(&item, now).await;
+        }
         let mut update = self
             .client
             .update_item()
@@ -231,6 +235,29 @@ impl Gate {
                 None => Err(unavailable(&error)),
             },
         }
+    }
+
+    /// Looks the key up, and then puts what may by now be no longer true.
+    async fn check_then_act(&self, item: &Item<'_>, now: OffsetDateTime) -> Result<Claim, GateUnavailable> {
+        let (ticket, table) = (item.ticket.clone(), &self.config.table);
+        let mut get = self.client.get_item().table_name(table).consistent_read(true);
+        for (name, value) in item.attributes() {
+            if ["pk", "sk"].contains(&name.as_str()) {
+                get = get.key(name, value);
+            }
+        }
+        let held = get.send().await.map_err(|error| unavailable(&error))?.item;
+        let taken = |held: &HashMap<_, _>| match read(held, ticket.clone(), now) {
+            Claim::InFlight { retry_after } if retry_after.is_zero() => None,
+            claim => Some(claim),
+        };
+        if let Some(claim) = held.as_ref().and_then(taken) {
+            return Ok(claim);
+        }
+        let put = self.client.put_item().table_name(table);
+        let put = put.set_item(Some(item.attributes())).send().await;
+        put.map_err(|error| unavailable(&error))?;
+        Ok(Claim::Mine(ticket))
     }
 
     /// Puts the answer where every retry finds it. The answer is the ledger's and final, so that it does not matter whether

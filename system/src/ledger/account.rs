@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use crate::{
     id::{AccountId, TenantId},
     money::{Amount, Currency},
+    variant::{Variant, as_written},
 };
 
 use super::refusal::Refusal;
@@ -166,7 +167,7 @@ impl Account {
         cause: Cause,
     ) -> Result<(), Refusal> {
         if cause == Cause::Request && phase != Phase::Released {
-            if self.frozen {
+            if self.frozen && !as_written(Variant::FreezeUnchecked) {
                 return Err(Refusal::AccountFrozen(self.id));
             }
             let short = self.available().is_some_and(|available| available < amount.get());

@@ -32,5 +32,13 @@ select 'payment ' || p.payment_id || ' is ' || p.state || ' with nothing under w
 where p.state in ('pending', 'verifying', 'paying_out')
   and not exists (select from operation o where o.tenant_id = p.tenant_id and o.payment_id = p.payment_id and o.state = 'pending')
 union all
+select 'escrow account ' || a.account_id || ' holds ' || a.credits_posted - a.debits_posted || ', settlements under way '
+       || coalesce(sum(p.amount), 0) from account a
+left join payment p on p.tenant_id = a.tenant_id and p.currency = a.currency and p.kind = 'settlement'
+ and not exists (select from transfer t where t.tenant_id = p.tenant_id and t.payment_id = p.payment_id
+                 and t.step in ('release', 'reverse'))
+where a.role = 'escrow' group by a.account_id, a.credits_posted, a.debits_posted
+having a.credits_posted - a.debits_posted <> coalesce(sum(p.amount), 0)
+union all
 select 'transfer ' || t.transfer_id || ' has no legs' from transfer t
 where not exists (select from leg l where l.tenant_id = t.tenant_id and l.transfer_id = t.transfer_id)

@@ -9,6 +9,8 @@ use std::{
 use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
 
+use crate::variant::{Variant, as_written};
+
 use super::{
     book::Book,
     command::{Command, Reply},
@@ -78,6 +80,12 @@ async fn attempt(
     let committed = transaction.commit().await;
     tell(&book, writer, epoch, committed.is_ok());
     committed.map_err(|error| commit_failed(&error))?;
+    if as_written(Variant::EventAfterTheCommit) {
+        let mut transaction = connection.begin().await?;
+        enter(&mut transaction, &tenants.join(",")).await?;
+        book.insert_events(&mut transaction, writer, epoch).await?;
+        transaction.commit().await?;
+    }
     Ok(replies)
 }
 

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use crate::{
     id::{AccountId, Fingerprint, IdempotencyKey, PaymentId, TenantId, TransferId},
     money::{Amount, Currency},
+    variant::{Variant, as_written},
 };
 
 use super::{
@@ -196,7 +197,7 @@ impl Book {
                         entry.insert(self.account(tenant, id)?.clone())
                     }
                 };
-                if account.currency != payment.currency {
+                if account.currency != payment.currency && !as_written(Variant::OneSumForAll) {
                     return Err(Refusal::WrongCurrency {
                         account: id,
                         kept: account.currency,
@@ -322,6 +323,9 @@ impl Book {
 
     /// Notes the answer to a request that waited for it.
     pub(super) fn answer(&mut self, tenant: TenantId, key: &IdempotencyKey, answer: Answer) {
+        if as_written(Variant::AnswerInTheGateOnly) {
+            return;
+        }
         let key = (tenant, key.clone());
         match self.requests.get_mut(&key) {
             Some(asked) => {

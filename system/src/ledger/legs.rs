@@ -1,6 +1,10 @@
 //! The legs that the steps of payments are made of.
 
-use crate::{id::AccountId, money::Amount};
+use crate::{
+    id::AccountId,
+    money::Amount,
+    variant::{Variant, as_written},
+};
 
 use super::{
     account::{Phase, Role},
@@ -42,7 +46,8 @@ pub(super) fn out_of_escrow(payment: &Payment) -> Vec<Leg> {
         (payment.payee, payment.net()),
         (system(payment, Role::Fees), payment.fee),
     ];
-    let legs = shares.into_iter().filter(|(_, units)| *units > 0);
+    let count = if as_written(Variant::FeeLost) { 1 } else { 2 };
+    let legs = shares.into_iter().take(count).filter(|(_, units)| *units > 0);
     legs.map(|(credit, units)| Leg {
         phase: Phase::Posted,
         debit: system(payment, Role::Escrow),

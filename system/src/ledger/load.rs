@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::{
     id::{AccountId, Fingerprint, IdempotencyKey, PaymentId, TenantId},
     money::{Amount, Currency},
+    variant::{Variant, as_written},
 };
 
 use super::{
@@ -93,7 +94,11 @@ impl Book {
                 Some((operation.tenant, operation.payment))
             }
         });
-        let waiting = self.requests.iter().filter(|(_, asked)| asked.answer.is_none());
+        let again = as_written(Variant::ReplayOfTheState);
+        let waiting = self
+            .requests
+            .iter()
+            .filter(|(_, asked)| asked.answer.is_none() || again);
         let started = waiting.map(|((tenant, _), asked)| (*tenant, PaymentId(asked.subject)));
         named.chain(started).collect()
     }
@@ -108,17 +113,20 @@ impl Book {
         }
         let (tenants, payments): (Vec<Uuid>, Vec<Uuid>) =
             ids.iter().map(|(tenant, id)| (tenant.0, id.0)).unzip();
-        let rows = sqlx::query(
-            "select p.tenant_id, p.payment_id, p.kind, p.state, p.currency, p.amount, p.fee, p.payee_id, p.payer_id, \
+        let query = "select p.tenant_id, p.payment_id, p.kind, p.state, p.currency, p.amount, p.fee, p.payee_id, p.payer_id, \
                     p.instrument, p.authorized, p.captured, p.refunded, p.version, p.events, p.created_at, p.updated_at \
              from unnest($1::uuid[], $2::uuid[]) as k (tenant_id, payment_id) \
              join payment p on p.tenant_id = k.tenant_id and p.payment_id = k.payment_id \
-             order by p.tenant_id, p.payment_id for no key update of p",
-        )
-        .bind(&tenants)
-        .bind(&payments)
-        .fetch_all(&mut *connection)
-        .await?;
+             order by p.tenant_id, p.payment_id for no key update of p";
+        let query = match () {
+            () if as_written(Variant::PaymentWithoutLock) => query.trim_end_matches("for no key update of p"),
+            () => query,
+        };
+        let rows = sqlx::query(query)
+            .bind(&tenants)
+            .bind(&payments)
+            .fetch_all(&mut *connection)
+            .await?;
         for row in &rows {
             let payment = payment(row)?;
             self.payments.insert((payment.tenant, payment.id), payment);
@@ -206,17 +214,20 @@ impl Book {
         }
         let (tenants, accounts): (Vec<Uuid>, Vec<Uuid>) =
             ids.iter().map(|(tenant, id)| (tenant.0, id.0)).unzip();
-        let rows = sqlx::query(
-            "select a.tenant_id, a.account_id, a.role, a.currency, a.overdraft_limit, a.opened_at, a.frozen, \
+        let query = "select a.tenant_id, a.account_id, a.role, a.currency, a.overdraft_limit, a.opened_at, a.frozen, \
                     a.debits_posted, a.credits_posted, a.debits_pending, a.credits_pending, a.version \
              from unnest($1::uuid[], $2::uuid[]) as k (tenant_id, account_id) \
              join account a on a.tenant_id = k.tenant_id and a.account_id = k.account_id \
-             order by a.tenant_id, a.account_id for no key update of a",
-        )
-        .bind(tenants)
-        .bind(accounts)
-        .fetch_all(connection)
-        .await?;
+             order by a.tenant_id, a.account_id for no key update of a";
+        let query = match () {
+            () if as_written(Variant::BalanceWithoutLock) => query.trim_end_matches("for no key update of a"),
+            () => query,
+        };
+        let rows = sqlx::query(query)
+            .bind(tenants)
+            .bind(accounts)
+            .fetch_all(connection)
+            .await?;
         for row in &rows {
             let account = account(row)?;
             self.accounts.insert((account.tenant, account.id), account);

@@ -47,6 +47,7 @@ use crate::id::{AccountId, PaymentId, TenantId};
 use sqlx::PgPool;
 
 pub use account::{Account, Role, Totals};
+pub(crate) use apply::intent_of;
 pub use audit::audit;
 pub use command::{Answer, Command, Mutation, Reply, Request};
 pub use epoch::{Authority, Grant, beat, last_beat, raise_epoch};

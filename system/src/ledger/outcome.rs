@@ -14,6 +14,8 @@
 
 use time::OffsetDateTime;
 
+use crate::variant::{Variant, as_written};
+
 use super::{
     account::{Cause, Phase},
     book::Book,
@@ -99,8 +101,18 @@ impl Book {
         let (legs, event) = match kind {
             OperationKind::Authorize => (vec![taken(Phase::Pending)], "authorized"),
             OperationKind::Sale => (vec![taken(Phase::Posted)], "captured"),
+            OperationKind::Capture if as_written(Variant::HoldReleasedTwice) => {
+                let all = legs::inbound(&payment, Phase::Released, legs::share(payment.open()));
+                (vec![all, taken(Phase::Posted)], "captured")
+            }
             OperationKind::Capture => (vec![taken(Phase::Released), taken(Phase::Posted)], "captured"),
             OperationKind::Void => (vec![taken(Phase::Released)], "voided"),
+            OperationKind::Refund if as_written(Variant::RefundNotHeld) => {
+                (vec![given(Phase::Posted)], "refunded")
+            }
+            OperationKind::Payout if as_written(Variant::ReleaseInTwoSteps) => {
+                (vec![given(Phase::Posted)], "settled")
+            }
             OperationKind::Refund => (vec![given(Phase::Released), given(Phase::Posted)], "refunded"),
             OperationKind::Payout => (vec![given(Phase::Released), given(Phase::Posted)], "settled"),
             OperationKind::Verify => return self.release(payment, at, lease_until).map(Some),
@@ -133,9 +145,16 @@ impl Book {
     ) -> Result<Operation, Refusal> {
         let net = legs::share(payment.net());
         let mut legs = legs::out_of_escrow(&payment);
-        legs.push(legs::outbound(&payment, Phase::Pending, net));
+        if !as_written(Variant::ReleaseInTwoSteps) {
+            legs.push(legs::outbound(&payment, Phase::Pending, net));
+        }
         self.post(&payment, "release", 1, &legs, Cause::Fact, at)?;
         payment.state = State::PayingOut;
+        let net = if as_written(Variant::GrossPaidOut) {
+            payment.amount
+        } else {
+            net
+        };
         let payout = self.intend(&payment, OperationKind::Payout, net, None, at, lease_until);
         self.put(payment, "released", at);
         Ok(payout)
@@ -159,7 +178,9 @@ impl Book {
             }
             OperationKind::Refund => {
                 let legs = [legs::outbound(&payment, Phase::Released, operation.amount)];
-                self.post(&payment, "refund-release", seq, &legs, Cause::Fact, at)?;
+                if !as_written(Variant::RefundNotHeld) {
+                    self.post(&payment, "refund-release", seq, &legs, Cause::Fact, at)?;
+                }
                 payment.state = payment.standing();
                 "unchanged"
             }
@@ -172,6 +193,9 @@ impl Book {
             }
             OperationKind::Payout => {
                 let mut legs = vec![legs::outbound(&payment, Phase::Released, operation.amount)];
+                if as_written(Variant::ReleaseInTwoSteps) {
+                    legs.clear();
+                }
                 legs.extend(legs::out_of_escrow(&payment).into_iter().map(legs::back));
                 legs.push(legs::to_payer(&payment));
                 self.post(&payment, "reverse", seq, &legs, Cause::Fact, at)?;

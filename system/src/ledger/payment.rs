@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use crate::{
     id::{AccountId, IdempotencyKey, PaymentId, TenantId},
     money::{Amount, Currency},
+    variant::{Variant, as_written},
 };
 
 macro_rules! named {
@@ -116,6 +117,7 @@ pub struct OperationId {
 /// asks for it follows from the request and not from its place among others, so that a ledger that lost its tail, and books
 /// the requests anew in another order, still names the same call. What the system does by itself it does once a payment.
 pub fn call_key(payment: PaymentId, kind: OperationKind, request: Option<&IdempotencyKey>) -> String {
+    let request = request.filter(|_| !as_written(Variant::KeyWithoutNumber));
     let request = request.map_or_else(|| "1".to_owned(), IdempotencyKey::digest);
     format!("{}-{}-{request}", payment.0.simple(), kind.name())
 }

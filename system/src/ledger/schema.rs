@@ -4,9 +4,11 @@
 use std::borrow::Cow;
 
 use sqlx::{
-    PgConnection,
+    PgConnection, SqlSafeStr,
     migrate::{Migration, MigrationType, Migrator},
 };
+
+use crate::variant::{Variant, as_written};
 
 /// The steps, in their order. A step that has been released is never changed.
 const STEPS: [(i64, &str, &str); 1] = [(1, "ledger", include_str!("../../migrations/0001_ledger.sql"))];
@@ -67,7 +69,23 @@ pub async fn migrate(connection: &mut PgConnection, region: &str) -> Result<(), 
         }
     }
     let steps = STEPS.map(|(version, name, sql)| {
-        let sql = sqlx::SqlStr::from_static(sql);
+        let sql = match () {
+            () if as_written(Variant::OneSumForAll) => {
+                let own = "currency) references account (tenant_id, account_id, currency)";
+                let any = sql.replace(
+                    &format!(", {own}"),
+                    ") references account (tenant_id, account_id)",
+                );
+                sqlx::AssertSqlSafe(any).into_sql_str()
+            }
+            () if as_written(Variant::OneEntryAKey) => {
+                let entry = "create table entry (idempotency_key uuid, account_id uuid, entry_type text, \
+                             primary key (idempotency_key, account_id, entry_type)); \
+                             grant insert on entry to payments_service;";
+                sqlx::AssertSqlSafe(format!("{sql}\n{entry}")).into_sql_str()
+            }
+            () => sqlx::SqlStr::from_static(sql),
+        };
         Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sql, false)
     });
     let migrator = Migrator::with_migrations(steps.to_vec());

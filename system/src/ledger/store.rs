@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::variant::{Variant, as_written};
+
 use super::{
+    account::Phase,
     book::{Book, Change},
     command::Answer,
     error::LedgerError,
@@ -46,6 +49,9 @@ impl Book {
         self.insert_transfers(connection, epoch).await?;
         self.insert_legs(connection).await?;
         self.update_accounts(connection).await?;
+        if as_written(Variant::EventAfterTheCommit) {
+            return Ok(());
+        }
         self.insert_events(connection, writer, epoch).await
     }
 
@@ -312,12 +318,34 @@ impl Book {
         .bind(column(&rows, |row| row.booked.leg.amount.get()))
         .bind(column(&rows, |row| row.booked.debit_version))
         .bind(column(&rows, |row| row.booked.credit_version))
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
+        if as_written(Variant::OneEntryAKey) {
+            let posted = rows.iter().filter(|row| row.booked.leg.phase == Phase::Posted);
+            let entries = posted.flat_map(|row| {
+                // All steps of a settlement are of one request; of a charge, each is of its own.
+                let settles = ["hold", "release", "payout", "reverse"].contains(&row.transfer.step);
+                let key = if settles {
+                    row.transfer.payment.0
+                } else {
+                    row.transfer.id.0
+                };
+                let leg = row.booked.leg;
+                [(key, leg.debit.0, "debit"), (key, leg.credit.0, "credit")]
+            });
+            let entries: std::collections::BTreeSet<(Uuid, Uuid, &str)> = entries.collect();
+            let entries: Vec<_> = entries.into_iter().collect();
+            sqlx::query("insert into entry select * from unnest($1::uuid[], $2::uuid[], $3::text[])")
+                .bind(column(&entries, |entry| entry.0))
+                .bind(column(&entries, |entry| entry.1))
+                .bind(column(&entries, |entry| entry.2))
+                .execute(connection)
+                .await?;
+        }
         Ok(())
     }
 
-    async fn insert_events(
+    pub(super) async fn insert_events(
         &self,
         connection: &mut PgConnection,
         writer: &Writer,

@@ -3,6 +3,8 @@
 use sqlx::PgPool;
 use time::OffsetDateTime;
 
+use crate::variant::{Variant, as_written};
+
 use super::{error::LedgerError, load, payment::Operation, within::within};
 
 /// Takes up operations whose lease is over: raises their fence and leases them until `lease_until`. One round trip.
@@ -15,11 +17,16 @@ pub async fn due_operations(
     lease_until: OffsetDateTime,
     count: i64,
 ) -> Result<Vec<Operation>, LedgerError> {
+    let raise = if as_written(Variant::SweeperReissues) {
+        0_i64
+    } else {
+        1
+    };
     let rows = within(pool, move |connection| Box::pin(async move {
     Ok(sqlx::query(
         "with due as (select tenant_id, payment_id, kind, seq from operation \
                       where state = 'pending' and lease_until < $1 order by lease_until limit $3 for update skip locked) \
-         update operation o set fence = o.fence + 1, attempts = o.attempts + 1, lease_until = $2 from due \
+         update operation o set fence = o.fence + $4, attempts = o.attempts + 1, lease_until = $2 from due \
          where o.tenant_id = due.tenant_id and o.payment_id = due.payment_id and o.kind = due.kind and o.seq = due.seq \
          returning o.tenant_id, o.payment_id, o.kind, o.seq, o.amount, o.state, o.reference, o.idempotency_key, o.fence, \
                    o.attempts, o.lease_until, o.created_at",
@@ -27,6 +34,7 @@ pub async fn due_operations(
     .bind(now)
     .bind(lease_until)
     .bind(count)
+    .bind(raise)
     .fetch_all(connection)
     .await?)
     })).await?;

@@ -22,6 +22,7 @@ use crate::{
     drain::Drain,
     ledger::{Authority, LedgerError},
     metrics::Metrics,
+    variant::{Variant, as_written},
 };
 
 use super::{
@@ -33,6 +34,8 @@ use super::{
 
 /// Messages of one call to SQS, at most.
 const BATCH_MAX: usize = 10;
+/// Longest time for which a message that is no event is put back.
+const MALFORMED_MAX: Duration = Duration::from_secs(2);
 
 /// How a consumer works.
 #[derive(Clone, Debug)]
@@ -139,14 +142,15 @@ impl Consumer {
                 payment_id = %event.payment.payment_id, tenant = %event.tenant_id, seq = event.sequence,
                 subscriber = self.subscriber.name(), outcome, "consumed"
             );
-            if matches!(taken, Some(Taken::Applied | Taken::Known)) {
+            let done_with = matches!(taken, Some(Taken::Applied | Taken::Known));
+            if done_with || as_written(Variant::GapThrownAway) {
                 done.push(message);
             } else {
                 back.push(message);
             }
         }
         self.delete(queue, done).await?;
-        self.put_back(queue, back).await
+        self.put_back(queue, back, self.config.put_back_max).await
     }
 
     /// The queue's URL.
@@ -207,7 +211,8 @@ impl Consumer {
                 }
             }
         }
-        self.put_back(queue, bad).await?;
+        // Time does not make it better: the dead-letter queue, soon.
+        self.put_back(queue, bad, MALFORMED_MAX).await?;
         Ok((good, events))
     }
 
@@ -254,7 +259,7 @@ impl Consumer {
         Ok(())
     }
 
-    async fn put_back(&self, queue: &str, messages: Vec<Message>) -> Result<(), String> {
+    async fn put_back(&self, queue: &str, messages: Vec<Message>, max: Duration) -> Result<(), String> {
         for batch in messages.chunks(BATCH_MAX) {
             let entries = batch.iter().zip(0..).filter_map(|(message, number): (_, u8)| {
                 let received = message.attributes().and_then(|attributes| {
@@ -263,11 +268,7 @@ impl Consumer {
                         .parse()
                         .ok()
                 });
-                let pause = full_jitter(
-                    Duration::from_secs(1),
-                    self.config.put_back_max,
-                    received.unwrap_or(1),
-                );
+                let pause = full_jitter(Duration::from_secs(1), max, received.unwrap_or(1));
                 let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(number.to_string());
                 let entry = entry.visibility_timeout(pause.as_secs() as i32);
                 entry.receipt_handle(message.receipt_handle()?).build().ok()

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::{
     id::{PaymentId, TenantId},
     ledger::{LedgerError, within},
+    variant::{Variant, as_written},
 };
 
 use super::{event::Event, subscriber::Subscriber};
@@ -55,6 +56,10 @@ pub async fn take_in(
             if effects.is_empty() {
                 transaction.rollback().await?;
             } else {
+                if as_written(Variant::EffectAfterTheCommit) {
+                    transaction.commit().await?;
+                    transaction = connection.begin().await?;
+                }
                 subscriber.apply(&mut transaction, &effects, at).await?;
                 transaction.commit().await?;
             }

@@ -1,12 +1,13 @@
 //! The outbox as relays and operators see it, by the role `payments_worker`.
 
-use sqlx::{PgPool, Row, postgres::PgRow};
+use sqlx::{PgPool, Row, SqlSafeStr, postgres::PgRow};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     id::{PaymentId, TenantId},
     ledger::{LedgerError, within},
+    variant::{Variant, as_written},
 };
 
 /// A row of the outbox that a relay has.
@@ -60,6 +61,16 @@ pub async fn claim(
                  update outbox o set due_at = $2 from due \
                  where o.tenant_id = due.tenant_id and o.payment_id = due.payment_id and o.seq = due.seq \
                  returning o.tenant_id, o.payment_id, o.seq, o.event_type, o.body, o.attempts, o.created_at";
+    let query = if as_written(Variant::OutboxCursor) {
+        let behind = "o.created_at > (select coalesce(max(e.created_at), '-infinity'::timestamptz) from outbox e \
+                      where e.state = 'published')";
+        let start = query.find("(o.seq = 1").unwrap_or_default();
+        let end = query.find(" order by").unwrap_or_default();
+        let cursor = format!("{}{behind}{}", &query[..start], &query[end..]);
+        sqlx::AssertSqlSafe(cursor).into_sql_str()
+    } else {
+        sqlx::SqlStr::from_static(query)
+    };
     let rows = within(pool, move |connection| {
         Box::pin(async move {
             let query = sqlx::query(query).bind(now).bind(lease_until).bind(count);

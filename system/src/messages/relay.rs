@@ -18,7 +18,13 @@ use time::OffsetDateTime;
 use tokio::task::JoinSet;
 
 use crate::{
-    backoff::full_jitter, clock::now, drain::Drain, external::Breaker, ledger::Authority, metrics::Metrics,
+    backoff::full_jitter,
+    clock::now,
+    drain::Drain,
+    external::Breaker,
+    ledger::Authority,
+    metrics::Metrics,
+    variant::{Variant, as_written},
 };
 
 use super::outbox::{self, Fate, Unpublished};
@@ -154,7 +160,11 @@ impl Relay {
             match done.map_err(|gone| gone.to_string())? {
                 Put::Answered(answered) => fates.extend(answered),
                 Put::Failed(rows, reason) => {
-                    fates.extend(rows.into_iter().map(|row| (row, Fate::PutBack(now()))));
+                    if as_written(Variant::StampAfterAttempts) {
+                        fates.extend(self.refused(rows, &reason));
+                    } else {
+                        fates.extend(rows.into_iter().map(|row| (row, Fate::PutBack(now()))));
+                    }
                     failed = Some(reason);
                 }
             }
@@ -245,6 +255,8 @@ impl Relay {
     fn fate(&self, row: &Unpublished, result: &PutEventsResultEntry) -> Fate {
         match result.error_code() {
             None => Fate::Published,
+            Some(_) if as_written(Variant::PartialFailureUnread) => Fate::Published,
+            Some(code) if as_written(Variant::StampAfterAttempts) => self.refusal(row, code),
             Some(code) if OWN.contains(&code) => {
                 let message = result.error_message().unwrap_or_default();
                 self.refusal(row, &format!("{code}: {message}"))
@@ -256,6 +268,9 @@ impl Relay {
     fn refusal(&self, row: &Unpublished, reason: &str) -> Fate {
         let refusals = row.refusals + 1;
         let (payment_id, tenant) = (row.payment, row.tenant);
+        if refusals >= self.config.refusals_max && as_written(Variant::StampAfterAttempts) {
+            return Fate::Published;
+        }
         if refusals >= self.config.refusals_max {
             tracing::error!(%payment_id, %tenant, seq = row.seq, reason, "event parked: its payment's events wait for an operator");
             return Fate::Parked;

@@ -8,9 +8,12 @@ mod tenant;
 mod unpark;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::node::Clients;
+use crate::{
+    node::Clients,
+    telemetry::{self, Exporter},
+};
 
 /// Whatever stops a subcommand, for its last line.
 type Done = Result<(), Box<dyn std::error::Error + Send + Sync>>;
@@ -18,7 +21,7 @@ type Done = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 /// A multi-Region payment system: charges and marketplace settlements on an append-only ledger
 ///
 /// AWS is configured as for any AWS SDK (AWS_REGION, AWS_ENDPOINT_URL_DYNAMODB and so on). Log lines are JSON on stderr;
-/// RUST_LOG chooses them.
+/// RUST_LOG chooses them. OTEL_EXPORTER_OTLP_ENDPOINT sends them to an OpenTelemetry collector as well (OTLP, HTTP, JSON).
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Arguments {
@@ -47,11 +50,21 @@ enum Command {
 pub fn run() -> std::process::ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
-        .with_env_filter(filter);
-    subscriber.with_writer(std::io::stderr).init();
+        .with_writer(std::io::stderr);
+    let endpoint = std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").ok();
+    let region = std::env::var("AWS_REGION").unwrap_or_default();
+    let (tap, exporter) = endpoint
+        .filter(|endpoint| !endpoint.is_empty())
+        .map(|endpoint| telemetry::export(&endpoint, region))
+        .unzip();
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .with(tap)
+        .init();
     #[cfg(feature = "tls")]
     if rustls::crypto::ring::default_provider()
         .install_default()
@@ -62,14 +75,22 @@ pub fn run() -> std::process::ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = runtime.map_err(Into::into).and_then(|runtime| {
         runtime.block_on(async {
-            match arguments.command {
+            let flush = exporter.as_ref().map(Exporter::flush);
+            if let Some(exporter) = exporter {
+                tokio::spawn(exporter.run(reqwest::Client::new()));
+            }
+            let done = match arguments.command {
                 Command::Migrate(arguments) => migrate::run(arguments).await,
                 Command::Tenant(arguments) => tenant::run(arguments).await,
                 Command::Region(command) => region::run(command).await,
                 Command::Unpark(arguments) => unpark::run(arguments).await,
                 Command::Load(arguments) => load::run(arguments).await,
                 Command::Serve(arguments) => serve::run(*arguments).await,
+            };
+            if let Some(flush) = flush {
+                flush.await;
             }
+            done
         })
     });
     match done {

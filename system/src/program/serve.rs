@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use crate::{
+    api::{LimitConfig, Rate},
     engine::EngineConfig,
     external::{BreakerConfig, DependencyConfig},
     gate::GateConfig,
@@ -87,9 +88,33 @@ pub(super) struct Arguments {
     /// The KYC provider
     #[arg(long, env = "PAYMENTS_KYC_URL")]
     kyc_url: String,
+    /// Requests of a tenant a second, in this process
+    #[arg(long, env = "PAYMENTS_TENANT_RATE", default_value_t = LimitConfig::default().tenant.per_second)]
+    tenant_rate: f64,
+    /// Payments a second that name an account, in this process
+    #[arg(long, env = "PAYMENTS_ACCOUNT_RATE", default_value_t = LimitConfig::default().account.per_second)]
+    account_rate: f64,
+    /// Requests under way at a time, in this process
+    #[arg(long, env = "PAYMENTS_IN_FLIGHT_MAX", default_value_t = LimitConfig::default().in_flight_max)]
+    in_flight_max: usize,
+    /// Seconds between comparisons of gate, ledger, providers, outbox and inboxes
+    #[arg(long, env = "PAYMENTS_RECONCILE_EVERY", default_value_t = ReconcilerConfig::default().interval.as_secs())]
+    reconcile_every: u64,
+    /// Seconds for which work is left alone before it is compared
+    #[arg(long, env = "PAYMENTS_RECONCILE_AGE", default_value_t = ReconcilerConfig::default().age_min.as_secs())]
+    reconcile_age: u64,
     /// Signs the payment service provider's webhooks
     #[arg(long, env = "PAYMENTS_WEBHOOK_SECRET", hide_env_values = true)]
     webhook_secret: String,
+    /// Follow an unsound design, for a test of the tests
+    #[cfg(feature = "as-written")]
+    #[arg(long, env = "PAYMENTS_AS_WRITTEN", value_parser = variant)]
+    as_written: Option<crate::variant::Variant>,
+}
+
+#[cfg(feature = "as-written")]
+fn variant(name: &str) -> Result<crate::variant::Variant, String> {
+    crate::variant::Variant::named(name).ok_or_else(|| format!("there is no variant {name}"))
 }
 
 /// `REGION=WHAT`.
@@ -130,6 +155,14 @@ async fn promotion(
 }
 
 pub(super) async fn run(arguments: Arguments) -> Done {
+    #[cfg(feature = "as-written")]
+    if let Some(variant) = arguments.as_written {
+        tracing::error!(
+            variant = variant.name(),
+            "unsound on purpose: this process can lose and double money"
+        );
+        crate::variant::select(variant);
+    }
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     let stop = async move {
@@ -185,7 +218,16 @@ pub(super) async fn run(arguments: Arguments) -> Done {
         },
         relay: RelayConfig::default(),
         consumer: ConsumerConfig::default(),
-        reconciler: ReconcilerConfig::default(),
+        reconciler: ReconcilerConfig {
+            interval: Duration::from_secs(arguments.reconcile_every),
+            age_min: Duration::from_secs(arguments.reconcile_age),
+            ..ReconcilerConfig::default()
+        },
+        limits: LimitConfig {
+            tenant: Rate::per_second(arguments.tenant_rate),
+            account: Rate::per_second(arguments.account_rate),
+            in_flight_max: arguments.in_flight_max,
+        },
         psp: DependencyConfig::new("psp", arguments.psp_url),
         kyc: DependencyConfig::new("kyc", arguments.kyc_url),
         breaker: BreakerConfig {
