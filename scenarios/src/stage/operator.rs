@@ -68,11 +68,12 @@ pub(super) fn host(
             let mut books = None;
             while started.elapsed() < script.limits.rest {
                 sleep(Duration::from_secs(5)).await;
+                // Before the books are read: what the last client is told meanwhile would be missing in them.
+                let clients_done = notes.lock().clients_done == script.workload.clients;
                 let read = async { Books::read(&mut superuser(&database).await?).await };
                 let Ok(Ok(read)) = timeout(Duration::from_secs(10), read).await else {
                     continue;
                 };
-                let clients_done = notes.lock().clients_done == script.workload.clients;
                 let quiet = clients_done && is_quiet(&read) && open().await;
                 books = Some(read);
                 if quiet {
