@@ -314,23 +314,8 @@ pub(crate) fn sale(payee: &str, amount: i64) -> Value {
     json!({"payee": payee, "amount": amount, "currency": "EUR", "instrument": "tok_visa", "capture": true})
 }
 
-/// What a request is told. Whoever is refused before the whole body is sent may find the connection closed and not see why:
-/// then it asks again, as any client does.
 pub(crate) async fn tell(request: reqwest::RequestBuilder) -> reqwest::Result<Told> {
-    let mut answer = Err(None);
-    for _ in 0..20 {
-        let Some(again) = request.try_clone() else { break };
-        answer = again.send().await.map_err(Some);
-        match &answer {
-            Err(Some(error)) if error.is_request() && !error.is_connect() => {}
-            _ => break,
-        }
-    }
-    let response = match answer {
-        Ok(response) => response,
-        Err(Some(error)) => return Err(error),
-        Err(None) => request.send().await?,
-    };
+    let response = request.send().await?;
     let header = |name| {
         response
             .headers()
