@@ -17,7 +17,7 @@ use std::{
 use payments::{
     gate::{Gate, GateConfig},
     id::{AccountId, Fingerprint, IdempotencyKey, TenantId},
-    ledger::{self, Grouping, Ledger, Mutation, Request},
+    ledger::{self, Authority, Grant, Grouping, Ledger, Mutation, Request},
     load::{self, LoadConfig, Mix, Report},
     messages::Topology,
     money::Amount,
@@ -329,9 +329,10 @@ async fn post(place: &Place) {
     println!("in groups: {:.1} times as many, target 3", rates[1] / rates[0]);
 }
 
-fn ledger_of(pool: &PgPool, grouping: Grouping) -> (Ledger, watch::Sender<i64>) {
-    let (epoch, epochs) = watch::channel(1);
-    (Ledger::new(pool.clone(), "us-east-1", epochs, grouping), epoch)
+fn ledger_of(pool: &PgPool, grouping: Grouping) -> (Ledger, watch::Sender<Option<Grant>>) {
+    let (grant, grants) = watch::channel(Some(Grant::lasting(1)));
+    let authority = Authority::new(grants);
+    (Ledger::new(pool.clone(), "us-east-1", authority, grouping), grant)
 }
 
 fn request(tenant: TenantId) -> Request {
