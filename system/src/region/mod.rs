@@ -40,5 +40,5 @@ pub use forward::{ForwardError, Forwarder, HOP, VERSION};
 pub use health::{Health, HealthTable};
 pub use keeper::{Keeper, KeeperConfig};
 pub use rds::{GlobalDatabase, RdsError};
-pub use repair::{Repair, RepairConfig, Restored, Suspect, restore};
+pub use repair::{Repair, RepairConfig, RepairError, Restored, Suspect, restore};
 pub use routing::{Change, Routing, RoutingError, RoutingTable, State, hand_over};
