@@ -32,9 +32,10 @@ use crate::{Done, selection::select, show};
 /// property that does not hold, and how. Ends with the command that runs the
 /// quickest seed of each kind again.
 ///
-/// With --out, DIR gets results.jsonl (a verdict a line), report.html and a folder for each kind of failure with its plan, history, trace, verdict and
-/// report.html; with --shrink, the shortest story of each in it. A campaign that
-/// was interrupted goes on from there.
+/// With --out, DIR gets results.jsonl (a verdict a line), report.html and a folder
+/// for each kind of failure with its plan, history, trace, verdict and report.html;
+/// with --shrink, the shortest story of each in it. A campaign that was interrupted
+/// goes on from there.
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {

@@ -47,7 +47,7 @@ fn it_opens_draws_and_can_be_read_with_a_keyboard() {
     assert!(page.number("document.querySelectorAll('#diagram .dense').length") > 50.0);
     assert!(
         page.text("document.getElementById('diagram').textContent")
-            .contains("clock of gateway-1 off by -6s")
+            .contains("clock of gateway-us-east-1-1 off by -6s")
     );
     page.picture("all");
 

@@ -41,13 +41,15 @@ pub(crate) fn script() -> Script {
         }],
         plan: Plan {
             faults: vec![
-                Fault::clock_offset("gateway-1", Skew::behind(seconds(6)))
+                Fault::clock_offset("gateway-us-east-1-1", Skew::behind(seconds(6)))
                     .at(seconds(8))
                     .lasting(seconds(30)),
                 Fault::partition("us-east-1", "us-west-2")
                     .at(seconds(12))
                     .lasting(seconds(9)),
-                Fault::kill("gateway-0").at(seconds(20)).lasting(seconds(4)),
+                Fault::kill("gateway-us-east-1-0")
+                    .at(seconds(20))
+                    .lasting(seconds(4)),
                 Fault::pause("dynamodb-us-east-1")
                     .at(seconds(31))
                     .lasting(seconds(2)),
