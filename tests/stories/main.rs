@@ -37,7 +37,7 @@ fn failing_plan(folder: &Path) -> PathBuf {
     plan["workload"]["mix"] =
         serde_json::json!({"charge": 1, "authorize": 0, "refund": 0, "settlement": 0, "freeze": 0});
     plan["psp"] = serde_json::json!([
-        {"at": "0s", "lasting": "10m", "behaviour": {"key_window_s": 0, "answer_lost_ppm": 700_000}}
+        {"at": "0s", "lasting": "60s", "behaviour": {"key_window_s": 0, "answer_lost_ppm": 700_000}}
     ]);
     plan["plan"] = serde_json::json!([
         {"at": "9s", "lasting": "2s", "fault": {"process-pause": {"place": "kyc"}}}

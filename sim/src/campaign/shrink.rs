@@ -133,7 +133,11 @@ impl Default for Shrinker {
     fn default() -> Shrinker {
         Shrinker {
             jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            limits: Limits::default(),
+            // A machine that runs candidates on all cores is slower at each.
+            limits: Limits {
+                real_time: Duration::from_secs(300),
+                ..Limits::default()
+            },
             budget: Budget::default(),
         }
     }
