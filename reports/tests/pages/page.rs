@@ -207,8 +207,6 @@ fn a_hundred_thousand_events_open_within_two_seconds() {
     let took = page.number("(() => { filter(-1); view.from = 0; view.to = D.end; let least = Infinity; for (let time = 0; time < 5; time++) { const t = performance.now(); draw(); least = Math.min(least, performance.now() - t); } return least; })()");
     assert!(took < 500.0, "{took} ms");
     assert!(page.number("document.querySelectorAll('#diagram *').length") < 12_000.0);
-    let single = page.number("(() => { for (let from = 5e6; from < 60e6; from += 1e6) for (const width of [.2e6, .5e6]) { show(from, from + width); const count = document.querySelectorAll('#diagram .message').length; if (count > 10) return count; } return 0; })()");
-    assert!(single > 10.0, "{single}");
     assert_eq!(page.complaints, Vec::<String>::new());
 }
 
