@@ -117,6 +117,11 @@ pub const REACH_POINTS: &[ReachPoint] = &[
         "a promotion had lost a confirmed request, and it was restored",
         "restored what the ledger had lost"
     ),
+    said!(
+        "schema-contracted",
+        "a release was rolled out, and the version before came to its end",
+        "oldest version of the schema"
+    ),
     said!("breaker-open", "a circuit breaker opened", "breaker opened"),
     said!(
         "ledger-away",

@@ -31,6 +31,7 @@ const FILES: &[(&str, &str)] = &[
     ("thundering-herd", include_str!("../../thundering-herd.toml")),
     ("limbo", include_str!("../../limbo.toml")),
     ("broker-outage", include_str!("../../broker-outage.toml")),
+    ("rolling-upgrade", include_str!("../../rolling-upgrade.toml")),
     ("everything", include_str!("../../everything.toml")),
 ];
 

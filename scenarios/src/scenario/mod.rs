@@ -16,7 +16,7 @@ use toml::de::DeTable;
 
 use crate::{
     properties::PROPERTIES,
-    script::{FORMAT, Limits, Script, Spell, Tuning, Workload},
+    script::{FORMAT, Limits, Rollout, Script, Spell, Tuning, Workload},
     stage,
 };
 
@@ -48,6 +48,8 @@ struct Drawn {
     tuning: Tuning,
     #[serde(default)]
     workload: Workload,
+    #[serde(default)]
+    rollout: Option<Rollout>,
     #[serde(default)]
     limits: Limits,
     #[serde(default)]
@@ -161,6 +163,7 @@ impl Scenario {
             psp: spells("psp")?,
             kyc: spells("kyc")?,
             handovers: Vec::new(),
+            rollout: drawn.rollout,
             plan: Plan { faults },
             limits: drawn.limits,
             properties: drawn.properties,

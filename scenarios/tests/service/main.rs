@@ -6,4 +6,6 @@ mod bad_input;
 mod crash;
 mod messages;
 mod queue;
+mod rollout;
+mod shop;
 mod system;
