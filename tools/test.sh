@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that must hold before a change lands: formatting, lints, documentation, tests. Installs what the tests need:
-# a C compiler, PostgreSQL (the truth that the simulated Aurora is held to), boto3 (a client that nobody here wrote) and
-# Chromium (which the pages of reports are opened in).
+# a C compiler, PostgreSQL (the truth that the simulated Aurora is held to), boto3 (a client that nobody here wrote),
+# schemathesis (which holds the API against its description) and Chromium (which the pages of reports are opened in).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export RUST_BACKTRACE="${RUST_BACKTRACE:-0}"
@@ -16,11 +16,17 @@ install() {
 command -v cc >/dev/null || install gcc libc6-dev
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || install postgresql postgresql-client
 command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null || install chromium
+python3 -c 'import ensurepip' 2>/dev/null || install python3-venv
 boto3="${CARGO_TARGET_DIR:-target}/tmp/boto3"
 if ! "$boto3/bin/python" -c 'import boto3' 2>/dev/null; then
-    python3 -c 'import ensurepip' 2>/dev/null || install python3-venv
     python3 -m venv "$boto3"
     "$boto3/bin/pip" install --quiet boto3
+fi
+
+schemathesis="${CARGO_TARGET_DIR:-target}/tmp/schemathesis"
+if [ ! -x "$schemathesis/bin/schemathesis" ]; then
+    python3 -m venv "$schemathesis"
+    "$schemathesis/bin/pip" install --quiet 'schemathesis==4.32.5'
 fi
 
 cargo fmt --all --check

@@ -28,16 +28,16 @@ async fn schema(surroundings: &Surroundings) -> (i64, i64, i64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_versions_serve_side_by_side_and_nobody_notices() {
     let lease = [("PAYMENTS_WRITER_LEASE", "2")];
-    let start = move || Surroundings::start_with("fsync = on", &lease, &["--to", "1"]);
-    let surroundings = tokio::task::spawn_blocking(start).await.unwrap();
-    let process = |schema: &str| {
+    let set_up = move || Surroundings::start_with("fsync = on", &lease, &["--to", "1"]);
+    let surroundings = tokio::task::spawn_blocking(set_up).await.unwrap();
+    let start = |schema: &str| {
         let process = tokio::task::block_in_place(|| surroundings.process(&["--schema", schema]));
         let client = Client::new(process.address, &surroundings.api_key);
         (process, client)
     };
     let program = |arguments: &[&str]| tokio::task::block_in_place(|| surroundings.program(arguments));
     let shop = Arc::new(Shop::default());
-    let (mut processes, clients): (Vec<_>, Vec<_>) = (0..2).map(|_| process("1")).unzip();
+    let (mut processes, clients): (Vec<_>, Vec<_>) = (0..2).map(|_| start("1")).unzip();
     *shop.clients.lock().unwrap() = clients;
     let traders = shop.open(CLIENTS).await;
     await_answers(&shop, 40).await;
@@ -54,11 +54,11 @@ async fn two_versions_serve_side_by_side_and_nobody_notices() {
     );
 
     // One by one: the new process first, then no new requests to the old one, then its end.
-    for place in 0..processes.len() {
-        let (next, client) = process("2");
+    for (place, process) in processes.iter_mut().enumerate() {
+        let (next, client) = start("2");
         shop.clients.lock().unwrap()[place] = client;
         await_answers(&shop, 20).await;
-        let old = std::mem::replace(&mut processes[place], next);
+        let old = std::mem::replace(process, next);
         assert!(tokio::task::block_in_place(|| old.terminate()));
         await_answers(&shop, 20).await;
         assert_eq!(schema(&surroundings).await.0, 4);
@@ -69,7 +69,7 @@ async fn two_versions_serve_side_by_side_and_nobody_notices() {
     assert!(steps == 6 && empty == 0 && own > 0, "{steps} {empty} {own}");
 
     // One of the version before that comes late has no right to write.
-    let (late, client) = process("1");
+    let (late, client) = start("1");
     assert_eq!(client.get("/readyz").await.status, 503);
     let told = client
         .post("/v1/accounts", "late", &json!({"currency": "EUR"}))

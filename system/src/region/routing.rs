@@ -16,6 +16,7 @@ use crate::ledger::Schema;
 /// How far a change of writer has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schema(as = RoutingState)]
 pub enum State {
     /// The writer writes.
     Open,
