@@ -1,7 +1,7 @@
 //! Who has lost a right changes nothing any more: mutual exclusion, judged by the tokens that are to enforce it.
 //!
 //! Reads the ledger's rows and the telemetry. Fails when an operation was settled under another fence than its last, by somebody
-//! from whom it had been taken; when an account's statement has an entry of an older epoch behind one of a newer, by a writer
+//! from whom it had been taken; when two processes asked outside under one fence; when an account's statement has an entry of an older epoch behind one of a newer, by a writer
 //! that had been given up; and when two Regions committed under the same epoch.
 
 use std::collections::BTreeMap;
@@ -23,6 +23,7 @@ pub(super) const PROPERTY: Property = Property {
 
 fn check(history: &History, _: &Limits) -> Vec<Finding> {
     let mut found = two_writers(history);
+    found.extend(shared_fences(history));
     if let Some(books) = &history.books {
         found.extend(stale_holders(history, books));
         found.extend(epochs_that_went_back(books));
@@ -56,6 +57,27 @@ fn stale_holders(history: &History, books: &Books) -> Vec<Finding> {
         })
     });
     stale.collect()
+}
+
+fn shared_fences(history: &History) -> Vec<Finding> {
+    let mut holders: BTreeMap<(&str, i64), &str> = BTreeMap::new();
+    let mut found = BTreeMap::new();
+    for said in &history.telemetry {
+        let text = |name| said.fields.get(name).and_then(Value::as_str);
+        let fence = said.fields.get("fence").and_then(Value::as_i64);
+        let (Some(_), Some(key), Some(fence)) = (text("dependency"), text("key"), fence) else {
+            continue;
+        };
+        let first = *holders.entry((key, fence)).or_insert(&said.host);
+        if first != said.host {
+            found.entry(key).or_insert((first, &*said.host, fence));
+        }
+    }
+    let found = found.into_iter().map(|(key, (first, other, fence))| {
+        let evidence = format!("{first} and {other} both asked outside for {key} under fence {fence}");
+        Finding::new("shared-fence", evidence, [key, first, other])
+    });
+    found.collect()
 }
 
 fn epochs_that_went_back(books: &Books) -> Vec<Finding> {
@@ -159,6 +181,31 @@ mod tests {
         };
         assert!(places(&settled(2)).is_empty());
         assert_eq!(places(&settled(1)), ["stale-holder"]);
+    }
+
+    #[test]
+    fn two_that_ask_under_one_fence_are_found() {
+        let asks = |host: &str, fence: i64| Telemetry {
+            host: host.to_owned(),
+            ..said(
+                "asks for it",
+                &[
+                    ("dependency", "psp".into()),
+                    ("key", "p-sale-1".into()),
+                    ("fence", fence.into()),
+                ],
+            )
+        };
+        let history = |telemetry| History {
+            telemetry,
+            ..History::default()
+        };
+        let good = vec![asks("a", 1), asks("a", 1), asks("b", 2)];
+        assert!(places(&history(good)).is_empty());
+        assert_eq!(
+            places(&history(vec![asks("a", 1), asks("b", 1)])),
+            ["shared-fence"]
+        );
     }
 
     #[test]

@@ -21,6 +21,7 @@ const FILES: &[(&str, &str)] = &[
     ("crash", include_str!("../../crash.toml")),
     ("lost-answers", include_str!("../../lost-answers.toml")),
     ("pause", include_str!("../../pause.toml")),
+    ("takeover", include_str!("../../takeover.toml")),
     ("clocks", include_str!("../../clocks.toml")),
     ("partitions", include_str!("../../partitions.toml")),
     ("dynamodb", include_str!("../../dynamodb.toml")),
