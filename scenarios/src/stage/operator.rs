@@ -225,5 +225,5 @@ async fn set_up(script: &Script) -> Result<NewTenant, Box<dyn Error + Send + Syn
 /// Whether nothing is under way any more: no operation, no decision to be made, no event to be delivered.
 fn is_quiet(books: &Books) -> bool {
     let limbo = books.payments.iter().any(|payment| payment.state == "limbo");
-    books.pending.is_empty() && !limbo && books.deliveries.missing().is_empty()
+    books.pending().next().is_none() && !limbo && books.deliveries.missing().is_empty()
 }
