@@ -9,4 +9,5 @@ mod messages;
 mod queue;
 mod rollout;
 mod shop;
+mod suspects;
 mod system;

@@ -99,13 +99,28 @@ impl Surroundings {
         }
     }
 
+    /// What the processes find in their environment.
+    pub(crate) fn variable(&self, name: &str) -> &str {
+        let found = self.environment.iter().find(|(known, _)| known == name);
+        &found.expect("the services were started").1
+    }
+
     /// A queue of the Region.
     pub(crate) fn queue(&self, name: &str) -> Queue {
-        let endpoint = self
-            .environment
-            .iter()
-            .find(|(name, _)| name == "AWS_ENDPOINT_URL_SQS");
-        Queue::new(&endpoint.expect("the services were started").1, name)
+        Queue::new(self.variable("AWS_ENDPOINT_URL_SQS"), name)
+    }
+
+    /// The Region's DynamoDB.
+    pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
+        let config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .endpoint_url(self.variable("AWS_ENDPOINT_URL_DYNAMODB"))
+            .credentials_provider(Credentials::new("AKIDEXAMPLE", "secret", None, None, "test"))
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .build();
+        aws_sdk_dynamodb::Client::from_conf(config)
     }
 
     /// What a subcommand prints.

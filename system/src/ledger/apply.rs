@@ -28,6 +28,12 @@ impl Book {
                     .unwrap_or_else(Reply::Refused)
             }
             Command::Restore(request, mutation, answer) => self.restore(request, mutation, answer.as_ref()),
+            Command::Suspect {
+                request,
+                mutation,
+                reason,
+                at,
+            } => self.suspect(request, mutation, reason, *at),
             Command::Resolve {
                 operation,
                 fence,

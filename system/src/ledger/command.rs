@@ -140,6 +140,18 @@ pub enum Command {
     /// gate kept. Freezes and limits do not bind: it has happened. Without an answer it has not been confirmed, but begun:
     /// its operation is then to be asked about before it is asked for.
     Restore(Request, Mutation, Option<Answer>),
+    /// A request that a ledger may have lost, and of which it cannot be found out whether it had its effect: what it asks for
+    /// goes to limbo and its accounts are frozen, as far as these books have what it is about.
+    Suspect {
+        /// The request.
+        request: Request,
+        /// What it asks for.
+        mutation: Mutation,
+        /// What stands against restoring it.
+        reason: String,
+        /// When it was given up.
+        at: OffsetDateTime,
+    },
     /// The outcome of an operation.
     Resolve {
         /// Which operation.
@@ -170,7 +182,9 @@ impl Command {
     /// Whose books it is about.
     pub fn tenant(&self) -> TenantId {
         match self {
-            Self::Mutate(request, _) | Self::Restore(request, ..) => request.tenant,
+            Self::Mutate(request, _) | Self::Restore(request, ..) | Self::Suspect { request, .. } => {
+                request.tenant
+            }
             Self::Resolve { operation, .. } | Self::GiveUp { operation, .. } => operation.tenant,
         }
     }
@@ -178,9 +192,11 @@ impl Command {
     /// The request that it is about, and what that asks for.
     pub(super) fn asked(&self) -> Option<(&Request, &Mutation)> {
         match self {
-            Self::Mutate(request, mutation) | Self::Restore(request, mutation, _) => {
-                Some((request, mutation))
-            }
+            Self::Mutate(request, mutation)
+            | Self::Restore(request, mutation, _)
+            | Self::Suspect {
+                request, mutation, ..
+            } => Some((request, mutation)),
             Self::Resolve { .. } | Self::GiveUp { .. } => None,
         }
     }

@@ -87,9 +87,11 @@ impl Book {
     /// The payments that commands name, and those that earlier attempts of the same requests have started.
     fn payments_of(&self, commands: &[Command]) -> BTreeSet<(TenantId, PaymentId)> {
         let named = commands.iter().filter_map(|command| match command {
-            Command::Mutate(request, mutation) | Command::Restore(request, mutation, _) => {
-                mutation.payment().map(|payment| (request.tenant, payment))
-            }
+            Command::Mutate(request, mutation)
+            | Command::Restore(request, mutation, _)
+            | Command::Suspect {
+                request, mutation, ..
+            } => mutation.payment().map(|payment| (request.tenant, payment)),
             Command::Resolve { operation, .. } | Command::GiveUp { operation, .. } => {
                 Some((operation.tenant, operation.payment))
             }
@@ -157,7 +159,11 @@ impl Book {
         for command in commands {
             let tenant = command.tenant();
             // Restoring a request books its outcome as well: on the accounts of its payment, new or old.
-            if let Command::Restore(request, mutation, _) = command {
+            if let Command::Restore(request, mutation, _)
+            | Command::Suspect {
+                request, mutation, ..
+            } = command
+            {
                 let own = PaymentId::of_request(tenant, &request.key);
                 let payment = self.payments.get(&(tenant, mutation.payment().unwrap_or(own)));
                 accounts.extend(payment.map(Self::accounts_of).into_iter().flatten());
@@ -198,7 +204,7 @@ impl Book {
                     let payment = self.payments.get(&(tenant, operation.payment));
                     accounts.extend(payment.map(Self::accounts_of).into_iter().flatten());
                 }
-                (Command::Mutate(..) | Command::Restore(..), None) => {}
+                (Command::Mutate(..) | Command::Restore(..) | Command::Suspect { .. }, None) => {}
             }
         }
         accounts

@@ -7,6 +7,8 @@
 use serde::Deserialize;
 use time::OffsetDateTime;
 
+use crate::id::{AccountId, PaymentId};
+
 use super::{
     account::Cause,
     book::Book,
@@ -108,6 +110,56 @@ impl Book {
             }
             Ok(reply) => reply,
             Err(refusal) => Reply::Unfounded(refusal.to_string()),
+        }
+    }
+
+    /// Has people find out about a request of which nobody else can. What it asks for outside becomes an operation in limbo; where
+    /// that cannot be, because the payment is in another state, its accounts are frozen and an event says so.
+    pub(super) fn suspect(
+        &mut self,
+        request: &Request,
+        mutation: &Mutation,
+        reason: &str,
+        at: OffsetDateTime,
+    ) -> Reply {
+        let mut trial = self.clone();
+        let begun = match trial.restore_begun(request, mutation) {
+            Reply::Started(operation, _) => Some(operation),
+            Reply::Resolved { next, .. } => next,
+            // It is there, and is seen to like everything else.
+            Reply::InFlight(_) | Reply::Stale => return Reply::Stale,
+            _ => None,
+        };
+        if let Some(operation) = begun {
+            let given_up = trial.give_up(operation.id, reason, at);
+            if matches!(given_up, Reply::Resolved { .. }) {
+                *self = trial;
+            }
+            return given_up;
+        }
+        let own = PaymentId::of_request(request.tenant, &request.key);
+        let Ok(payment) = self.payment(request.tenant, mutation.payment().unwrap_or(own)) else {
+            return Reply::Unfounded(reason.to_owned());
+        };
+        let payment = payment.clone();
+        let accounts: Vec<_> = [Some(payment.payee), payment.payer]
+            .into_iter()
+            .flatten()
+            .collect();
+        let frozen = |id: &AccountId| {
+            let account = self.account(request.tenant, *id);
+            account.is_ok_and(|account| account.frozen)
+        };
+        if accounts.iter().all(frozen) {
+            return Reply::Stale;
+        }
+        for account in accounts {
+            self.set_frozen(request.tenant, account, true);
+        }
+        self.put(payment, "suspect", at);
+        Reply::Resolved {
+            answer: None,
+            next: None,
         }
     }
 

@@ -57,12 +57,12 @@ pub struct ControllerConfig {
 impl Default for ControllerConfig {
     fn default() -> Self {
         Self {
-            interval: Duration::from_secs(4),
+            interval: Duration::from_secs(3),
             patience: Duration::from_secs(2),
             failures: 4,
-            silent_after: 8,
-            ill_after: 23,
-            quarantine_max: Duration::from_secs(60),
+            silent_after: 5,
+            ill_after: 31,
+            quarantine_max: Duration::from_secs(20),
             repair_for: Duration::from_secs(600),
             repair_interval: Duration::from_secs(30),
             promotion_max: Duration::from_secs(300),
@@ -139,6 +139,8 @@ struct Memory {
     version: i64,
     since: Option<Instant>,
     repaired: Option<Instant>,
+    /// Whether what could not be restored has been given up.
+    given_up: bool,
     /// Looks in a row at which another Region was let go first.
     deferred: u32,
 }
@@ -149,8 +151,20 @@ impl Controller {
         let mut memory = Memory::default();
         loop {
             let began = Instant::now();
-            if let Err(error) = self.look(&mut memory).await {
-                tracing::warn!(region = self.keeper.region(), %error, "the controller goes on");
+            match self.look(&mut memory).await {
+                Err(error) => {
+                    tracing::warn!(region = self.keeper.region(), %error, "the controller goes on");
+                }
+                // What it decided is carried on at once.
+                Ok(())
+                    if self
+                        .keeper
+                        .known()
+                        .is_some_and(|known| known.version > memory.version) =>
+                {
+                    continue;
+                }
+                Ok(()) => {}
             }
             let pause = self.config.interval.mul_f64(0.9 + 0.2 * fastrand::f64());
             sleep(pause.saturating_sub(began.elapsed())).await;
@@ -163,7 +177,7 @@ impl Controller {
         if memory.version != routing.version || memory.since.is_none() {
             memory.version = routing.version;
             memory.since = Some(Instant::now());
-            (memory.repaired, memory.deferred) = (None, 0);
+            (memory.repaired, memory.given_up, memory.deferred) = (None, false, 0);
         }
         let mine = routing.writer == region;
         let well = match (mine, routing.state) {
@@ -259,11 +273,15 @@ impl Controller {
     /// Makes this Region the writer.
     async fn promote(&self, memory: &mut Memory, routing: &Routing) -> Step {
         let elapsed = memory.since.map(|since| since.elapsed()).unwrap_or_default();
-        if elapsed < self.keeper.config().surely_over() {
+        let stopped = elapsed >= self.keeper.config().surely_over();
+        // Who hands over is let finish. Who is given up is not waited for: what it still writes is lost like all of the tail,
+        // and restored like that, since the window ends with quarantine.
+        if routing.planned && !stopped {
             return Ok(());
         }
         let own = self.keeper.region();
         match self.database.writer().await? {
+            Some(writer) if writer == own && !stopped => return Ok(()),
             Some(writer) if writer == own => {}
             None => return Ok(()),
             Some(_) => {
@@ -336,7 +354,7 @@ impl Controller {
         .await
     }
 
-    /// Tries again, for a while after opening, to restore what could not be.
+    /// Tries again, for a while after opening, to restore what could not be; then leaves it to people.
     async fn repair_further(&self, memory: &mut Memory, routing: &Routing) -> Step {
         let Some(since) = routing.lost_since else {
             return Ok(());
@@ -346,12 +364,16 @@ impl Controller {
             .or(begun)
             .is_none_or(|at| at.elapsed() >= self.config.repair_interval);
         let over = begun.is_some_and(|begun| begun.elapsed() > self.config.repair_for);
-        if over || !due {
+        if memory.given_up || !due {
             return Ok(());
         }
         memory.repaired = Some(Instant::now());
         let suspects = self.repair.run(routing.epoch, since).await?;
         name(&suspects);
+        if over {
+            self.repair.give_up(suspects, routing.epoch).await?;
+            memory.given_up = true;
+        }
         Ok(())
     }
 }
@@ -368,7 +390,8 @@ fn another_is_further(memory: &Memory, routing: &Routing, own: &str, here: Healt
 fn name(suspects: &[Suspect]) {
     for suspect in suspects {
         tracing::error!(
-            tenant = %suspect.tenant, request = suspect.key.as_str(), confirmed = suspect.confirmed, reason = suspect.reason,
+            tenant = %suspect.kept.call.tenant, request = suspect.kept.call.key.as_str(),
+            confirmed = suspect.kept.answer.is_some(), reason = suspect.reason,
             "lost-suspect"
         );
     }

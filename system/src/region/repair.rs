@@ -11,7 +11,8 @@
 //! | .. and it does not | | nothing has happened; the client may ask again |
 //!
 //! What builds on something that is still missing waits for the next pass; passes go on as long as they get anywhere. What is
-//! left then is named as suspect, and tried again for a while after the ledger is open.
+//! left then is named as suspect, and tried again for a while after the ledger is open. In the end it is for people: in limbo,
+//! with its accounts frozen and an event that says so, as far as the ledger has the payment that it is about.
 //!
 //! Past the window nothing is lost either: a request that meets an answer of an earlier epoch at the gate has it restored
 //! first ([`restore`]).
@@ -26,7 +27,7 @@ use crate::{
     clock::now,
     engine::{Ended, Engine},
     gate::{Gate, GateUnavailable, Kept},
-    id::{IdempotencyKey, PaymentId, TenantId},
+    id::PaymentId,
     ledger::{
         Answer, Command, Ledger, LedgerError, Mutation, OperationKind, Reply, Request, call_key, last_beat,
     },
@@ -69,12 +70,8 @@ pub enum Restored {
 /// A request whose effect may be lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspect {
-    /// Whose.
-    pub tenant: TenantId,
-    /// Which.
-    pub key: IdempotencyKey,
-    /// Whether its client may have been told that it succeeded.
-    pub confirmed: bool,
+    /// Which; its client may have been told if it has an answer.
+    pub kept: Kept,
     /// What stands against restoring it.
     pub reason: String,
 }
@@ -167,6 +164,32 @@ impl Repair {
         }
     }
 
+    /// Leaves what could not be restored to people: in limbo, with its accounts frozen, as far as the ledger has what it is about.
+    ///
+    /// # Errors
+    /// When gate or ledger cannot be asked. Giving up again is safe.
+    pub async fn give_up(&self, suspects: Vec<Suspect>, epoch: i64) -> Result<(), RepairError> {
+        for Suspect { kept, reason } in suspects {
+            let (tenant, confirmed) = (kept.call.tenant, kept.answer.is_some());
+            let command = Command::Suspect {
+                request: request(&kept),
+                mutation: kept.call.mutation.clone(),
+                reason: reason.clone(),
+                at: now(),
+            };
+            let reply = self.engine.ledger().submit(command).await?;
+            if matches!(reply, Reply::Resolved { .. }) {
+                let request = kept.call.key.as_str();
+                tracing::error!(%tenant, request, confirmed, reason, "limbo after a failover: an operator has to decide");
+            }
+            // The ledger has it, or has nothing that it could be about. An answer stays, for people to see.
+            if !confirmed && !matches!(reply, Reply::Unfounded(_)) {
+                self.gate.clear(&kept, epoch).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn pass(&self, window: Vec<Kept>, epoch: i64) -> Result<Vec<Suspect>, RepairError> {
         // Of freezes the last one counts: one after the other, when the accounts are there.
         let freezes = |kept: &Kept| matches!(kept.call.mutation, Mutation::SetFrozen { .. });
@@ -194,17 +217,12 @@ impl Repair {
         while let Some(looked) = looking.join_next().await {
             let Ok((kept, restored)) = looked else { continue };
             let restored = restored?;
-            let (tenant, key) = (kept.call.tenant, kept.call.key.clone());
-            let confirmed = kept.answer.is_some();
             match restored {
-                Restored::Suspect(reason) => suspects.push(Suspect {
-                    tenant,
-                    key,
-                    confirmed,
-                    reason,
-                }),
+                Restored::Suspect(reason) => suspects.push(Suspect { kept, reason }),
                 restored => {
-                    tracing::info!(%tenant, request = key.as_str(), confirmed, epoch, ?restored, "looked at after a failover");
+                    let (tenant, request) = (kept.call.tenant, kept.call.key.as_str());
+                    let confirmed = kept.answer.is_some();
+                    tracing::info!(%tenant, request, confirmed, epoch, ?restored, "looked at after a failover");
                 }
             }
         }

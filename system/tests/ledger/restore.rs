@@ -215,3 +215,82 @@ fn open() -> Mutation {
         overdraft_limit: 0,
     }
 }
+
+fn suspect(request: &Request, mutation: &Mutation) -> Command {
+    Command::Suspect {
+        request: request.clone(),
+        mutation: mutation.clone(),
+        reason: "the provider does not answer".to_owned(),
+        at: request.at,
+    }
+}
+
+async fn events(books: &Books, payment: PaymentId) -> Vec<String> {
+    let query = "select event_type from outbox where payment_id = $1 order by seq";
+    let query = sqlx::query_scalar(query).bind(payment.0);
+    query.fetch_all(&mut books.superuser().await).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_nobody_can_find_out_waits_in_limbo_for_an_operator_with_its_accounts_frozen() {
+    let books = Books::open().await;
+    let shop = books.wallet("EUR").await;
+    let (request, sale) = (
+        books.request_named("sale", "sale"),
+        charge(shop, 700, "EUR", true),
+    );
+    let payment = PaymentId::of_request(books.tenant, &request.key);
+    for _ in 0..2 {
+        // Two controllers come to it; the second finds it done.
+        books.ledger.submit(suspect(&request, &sale)).await.unwrap();
+        assert_eq!(books.payment(payment).await.state, State::Limbo);
+        assert!(books.account(shop).await.frozen);
+        assert_eq!(
+            events(&books, payment).await,
+            ["payment.pending", "payment.limbo"]
+        );
+    }
+    let waiting = books.ledger.limbo(books.tenant, 10).await.unwrap();
+    assert_eq!(waiting.len(), 1);
+    let decide = Mutation::Decide {
+        payment,
+        outcome: done(),
+    };
+    assert_eq!(answer(books.ask(decide).await.unwrap()).status, 200);
+    assert_eq!(books.payment(payment).await.state, State::Captured);
+    assert_eq!(books.balance(shop).await, 700);
+    books.audit().await;
+}
+
+#[tokio::test]
+async fn what_does_not_fit_these_books_freezes_its_accounts_and_what_they_do_not_have_changes_nothing() {
+    let books = Books::open().await;
+    let shop = books.wallet("EUR").await;
+    let hold = books.carry_out(charge(shop, 700, "EUR", false)).await;
+    books.carry_out(Mutation::Void { payment: hold }).await;
+    // A capture that may have been confirmed, of what these books say was given back.
+    let request = books.request_named("capture", "capture");
+    let capture = |payment| Mutation::Capture {
+        payment,
+        amount: None,
+    };
+    for _ in 0..2 {
+        books
+            .ledger
+            .submit(suspect(&request, &capture(hold)))
+            .await
+            .unwrap();
+        assert!(books.account(shop).await.frozen);
+        assert_eq!(books.payment(hold).await.state, State::Voided);
+        assert_eq!(events(&books, hold).await.last().unwrap(), "payment.suspect");
+        assert_eq!(events(&books, hold).await.len(), 5);
+    }
+    let nobody = PaymentId::of_request(books.tenant, &books.request_named("nobody", "").key);
+    let reply = books
+        .ledger
+        .submit(suspect(&request, &capture(nobody)))
+        .await
+        .unwrap();
+    assert!(matches!(reply, Reply::Unfounded(_)), "{reply:?}");
+    books.audit().await;
+}
