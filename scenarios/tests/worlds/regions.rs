@@ -258,7 +258,7 @@ fn without_self_demotion_two_writers_are_caught() {
         assert_eq!(verdict.conclusion, Conclusion::Held, "seed {seed}");
         assert_eq!(reached(&[verdict], "region-given-up"), 1);
     }
-    caught(2, "captures", unheard, |config| {
+    caught(2, "reconciliation", unheard, |config| {
         unheard_without_controllers(config);
         if config.region == REGIONS[0] {
             config.keeper.lease = Duration::from_hours(24);
