@@ -45,6 +45,21 @@ pub struct Attempt {
     pub status: Option<u16>,
 }
 
+#[cfg(test)]
+impl Attempt {
+    /// Somebody's attempt at something: it took a second and was answered so.
+    pub(crate) fn sample(status: Option<u16>) -> Self {
+        Self {
+            key: "k".to_owned(),
+            client: "c".to_owned(),
+            gateway: "g".to_owned(),
+            at_nanos: 0,
+            took: Duration::from_secs(1),
+            status,
+        }
+    }
+}
+
 /// What the system said of itself: an event of its telemetry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Telemetry {
@@ -247,6 +262,18 @@ pub struct History {
     pub telemetry: Vec<Telemetry>,
     /// When clients made no new requests any more and every fault that has an end was over, in nanoseconds.
     pub quiet_from_nanos: u64,
+}
+
+#[cfg(test)]
+impl History {
+    /// Somebody's attempts at something, answered so.
+    pub(crate) fn answered(statuses: &[u16]) -> Self {
+        let attempts = statuses.iter().map(|status| Attempt::sample(Some(*status)));
+        Self {
+            attempts: attempts.collect(),
+            ..Self::default()
+        }
+    }
 }
 
 impl History {

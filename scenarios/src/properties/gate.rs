@@ -94,12 +94,9 @@ mod tests {
 
     fn attempt(at_s: u64, status: u16) -> Attempt {
         Attempt {
-            key: "k".to_owned(),
-            client: "c".to_owned(),
-            gateway: "g".to_owned(),
             at_nanos: at_s * 1_000_000_000,
             took: Duration::from_secs(2),
-            status: Some(status),
+            ..Attempt::sample(Some(status))
         }
     }
 
