@@ -20,7 +20,7 @@ use sumzero_sim::{
     units,
 };
 
-use crate::{externals::Behaviour, script::Script, stage, verdict::Conclusion, verdict::Verdict};
+use crate::{ending::Ending, externals::Behaviour, script::Script, stage, verdict::Verdict};
 
 /// Makes a script that fails as small as it will go. `wanted` is the failure to keep; without it, the first one it shows.
 ///
@@ -37,29 +37,16 @@ pub fn shrink(
     shrinker.shrink(script, wanted, run, failures, watch)
 }
 
-/// All failures in what became of a seed: the fingerprints of its verdict, or its untimely end.
+/// All failures in what became of a script: the fingerprints of its verdict, or the untimely end of its process. A script that
+/// was not performed has none.
 pub fn failures(fate: &Fate<Option<Verdict>>) -> BTreeSet<Fingerprint> {
-    match fate {
-        Fate::Finished(None) => BTreeSet::new(),
-        Fate::Finished(Some(verdict)) => match &verdict.conclusion {
-            Conclusion::Unknown(why) => BTreeSet::from([format!("unknown/{}", without_numbers(why))]),
-            _ => verdict.fingerprints(),
-        },
-        untimely => BTreeSet::from([format!("untimely/{}", without_numbers(&untimely.to_string()))]),
+    match fate.answer() {
+        Some(verdict) => verdict.as_ref().map(Verdict::fingerprints).unwrap_or_default(),
+        None => Ending::of_process(fate)
+            .map(|ending| ending.fingerprint)
+            .into_iter()
+            .collect(),
     }
-}
-
-/// The same for all runs that end in the same way at another time, on another host of a kind.
-fn without_numbers(text: &str) -> String {
-    let mut kept = String::new();
-    for letter in text.chars() {
-        match letter {
-            '0'..='9' if kept.ends_with('#') => {}
-            '0'..='9' => kept.push('#'),
-            letter => kept.push(letter),
-        }
-    }
-    kept
 }
 
 /// One way to make a script smaller.
