@@ -6,7 +6,8 @@ use crate::{
     Run,
     diagram::diagram,
     names::Names,
-    story::{counted, misbehaves, seconds, short, tell},
+    providers::spells,
+    story::{counted, seconds, short, tell},
     timeline::Timeline,
 };
 
@@ -31,11 +32,16 @@ pub fn needed(script: &Script) -> Vec<String> {
         };
         lines.push(format!("{} at {}{lasting}", planned.fault, short(planned.at)));
     }
-    for (name, spells) in [("the PSP", &script.psp), ("the KYC provider", &script.kyc)] {
-        for spell in spells {
-            let (what, from) = (misbehaves(&spell.behaviour), short(spell.at));
-            lines.push(format!("{name} {what}, from {from} for {}", short(spell.lasting)));
-        }
+    for (provider, spell) in spells(script) {
+        let (what, from) = (provider.misbehaves(&spell.behaviour), short(spell.at));
+        lines.push(format!("{what}, from {from} for {}", short(spell.lasting)));
+    }
+    for handover in &script.handovers {
+        lines.push(format!(
+            "the operator has {} write from {}",
+            handover.to,
+            short(handover.at)
+        ));
     }
     let workload = &script.workload;
     lines.push(format!(

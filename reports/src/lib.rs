@@ -13,6 +13,7 @@
 
 mod bundle;
 mod campaign;
+mod data;
 mod diagram;
 mod error;
 mod finding;
@@ -22,6 +23,7 @@ mod names;
 mod page;
 mod plot;
 pub mod plots;
+mod providers;
 mod run;
 mod story;
 mod timeline;
