@@ -6,6 +6,8 @@ use std::{
     process::{Command, Output},
 };
 
+use quick_junit::TestCaseStatus;
+
 struct Folder(PathBuf);
 
 impl Folder {
@@ -148,6 +150,25 @@ fn a_failure_is_found_grouped_and_left_in_a_folder() {
     assert!(said.contains("sumzero run"), "{said}");
     let lines = fs::read_to_string(folder.path("out/results.jsonl")).unwrap();
     assert_eq!(lines.lines().count(), 3);
+    // For services that run tests: what failed, what shows it, and the command that runs it again.
+    let junit = fs::read_to_string(folder.path("out/junit.xml")).unwrap();
+    let junit = quick_junit::Report::deserialize_from_str(&junit).unwrap();
+    let [suite] = junit.test_suites.as_slice() else {
+        panic!("{junit:?}")
+    };
+    assert_eq!((suite.name.as_str(), suite.tests), ("forgetful", 3));
+    assert!(suite.failures > 0 && suite.errors == 0, "{suite:?}");
+    let failed = suite.test_cases.iter().find_map(|case| match &case.status {
+        TestCaseStatus::NonSuccess {
+            message, description, ..
+        } => Some((case.name.as_str(), message.as_ref()?, description.as_ref()?)),
+        _ => None,
+    });
+    let (name, message, text) = failed.unwrap();
+    assert!(message.as_str().contains("captures/done-twice"), "{message:?}");
+    assert!(text.as_str().contains("the provider"), "{text:?}");
+    let replay = format!("sumzero run forgetful --{}", name);
+    assert_eq!(text.as_str().lines().last(), Some(replay.as_str()));
     let bundle = folder.path("out/failures/captures-done-twice");
     assert_eq!(sumzero(&["check", "--from", &bundle]).status.code(), Some(1));
     let replayed = sumzero(&["run", "--plan", &format!("{bundle}/plan.json")]);
