@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that must hold before a change lands: formatting, lints, documentation, tests. Installs what the tests need:
-# a C compiler, PostgreSQL (the truth that the simulated Aurora is held to), boto3 (a client that nobody here wrote) and
-# Chromium (which the pages of reports are opened in).
+# a C compiler, PostgreSQL (the truth that the simulated Aurora is held to), boto3 (a client that nobody here wrote),
+# validators of Kubernetes' and GitHub's files, and Chromium (which the pages of reports are opened in).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export RUST_BACKTRACE="${RUST_BACKTRACE:-0}"
@@ -16,11 +16,11 @@ install() {
 command -v cc >/dev/null || install gcc libc6-dev
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || install postgresql postgresql-client
 command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null || install chromium
-boto3="${CARGO_TARGET_DIR:-target}/tmp/boto3"
-if ! "$boto3/bin/python" -c 'import boto3' 2>/dev/null; then
+python="${CARGO_TARGET_DIR:-target}/tmp/python"
+if ! "$python/bin/python" -c 'import boto3, check_jsonschema, kubernetes_validate' 2>/dev/null; then
     python3 -c 'import ensurepip' 2>/dev/null || install python3-venv
-    python3 -m venv "$boto3"
-    "$boto3/bin/pip" install --quiet boto3
+    python3 -m venv "$python"
+    "$python/bin/pip" install --quiet --requirement tests/requirements.txt
 fi
 
 cargo fmt --all --check
