@@ -70,6 +70,11 @@ fn help_and_lists_fit_a_terminal() {
         &["verify", "--help"],
         &["check", "--help"],
         &["merge", "--help"],
+        &["shrink", "--help"],
+        &["report", "--help"],
+        &["bisect", "--help"],
+        &["corpus", "--help"],
+        &["score", "--help"],
         &["list"],
     ] {
         let said = stdout(&sumzero(words));
@@ -213,6 +218,8 @@ fn bad_input_is_refused_in_words() {
     fs::write(&scenario, FORGETFUL.replace("lasting", "lastign")).unwrap();
     let plan = folder.path("plan.json");
     fs::write(&plan, r#"{"format": 99}"#).unwrap();
+    let bugs = folder.path("bugs.toml");
+    fs::write(&bugs, "[[bug]]\nwhat = \"gone\"\nscenario = \"calm\"\n").unwrap();
     for (words, expected) in [
         (
             &["run", "everythin", "--seed", "1"][..],
@@ -230,6 +237,9 @@ fn bad_input_is_refused_in_words() {
         (&["explore", "no.toml"], "no.toml"),
         (&["check", "--from", "/no/such"], "/no/such/plan.json"),
         (&["merge", "/no/such"], "/no/such/results.jsonl"),
+        (&["corpus", &bugs], "give either a scenario and a seed"),
+        (&["shrink", "calm"], "--seed"),
+        (&["bisect", "calm", "--good", "HEAD"], "--seed"),
     ] {
         let output = sumzero(words);
         assert_eq!(output.status.code(), Some(2), "{words:?}");

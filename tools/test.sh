@@ -33,6 +33,10 @@ cargo clippy "${everything[@]}" --all-targets --locked -- -D warnings
 cargo clippy -p payments --features tls --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc "${everything[@]}" --no-deps --locked
 cargo test "${everything[@]}" --locked --no-fail-fast
+# Worlds that showed a bug once, and as many seeds of every scenario as two minutes allow: the sound system shows nothing.
+sumzero="${CARGO_TARGET_DIR:-target}/debug/sumzero"
+"$sumzero" corpus scenarios/regressions/bugs.toml
+"$sumzero" explore --for 2m
 # Whether the properties notice what is wrong: by itself, for no other build may have the variants.
 variants=(--workspace --features sumzero-sim/local,sumzero-sim/_sdk,sumzero-sim/_sqlx,scenarios/as-written,sumzero/as-written)
 cargo clippy "${variants[@]}" --all-targets --locked -- -D warnings
