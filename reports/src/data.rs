@@ -30,7 +30,7 @@ impl Data<'_> {
         let history = &self.run.history;
         let host = |name: &str| self.timeline.host(name).map_or(-1, |host| host as i64);
         let payment = |key: &str| self.names.payment(key).map_or(-1, |payment| payment as i64);
-        let of_payments = self.timeline.messages_of(history, &self.names);
+        let of_payments = self.timeline.messages_of(history, self.names);
         let (kept, sampled) = self.sample(&of_payments);
         let places: BTreeMap<usize, usize> = kept
             .iter()

@@ -139,6 +139,18 @@ fn a_failing_plan_becomes_a_short_story() {
         "{}",
         said(&fixed)
     );
+    // A bug on the list is held to be fixed.
+    let list = "[[bug]]\nwhat = \"twice\"\nplan = \"smallest/plan.json\"\n";
+    fs::write(folder.join("bugs.toml"), list).unwrap();
+    let back = sumzero(&["corpus", &at("bugs.toml")]);
+    assert_eq!(back.status.code(), Some(1), "{}", said(&back));
+    for part in [
+        "plan.json: twice",
+        "new    captures/done-twice",
+        "0 of 1 hold now",
+    ] {
+        assert!(said(&back).contains(part), "{part}: {}", said(&back));
+    }
     fs::remove_dir_all(folder).unwrap();
 }
 

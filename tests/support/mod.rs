@@ -7,7 +7,7 @@ use std::{
 
 /// A Python that has these modules of `tests/requirements.txt`: the one that `SUMZERO_PYTHON` names, a virtual environment of
 /// ours, or the system's.
-pub fn python(modules: &str) -> PathBuf {
+pub(crate) fn python(modules: &str) -> PathBuf {
     let named = std::env::var_os("SUMZERO_PYTHON").map(PathBuf::from);
     let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
     let own = environment.join("bin/python");
