@@ -79,6 +79,22 @@ pub struct Telemetry {
     pub fields: BTreeMap<String, serde_json::Value>,
 }
 
+#[cfg(test)]
+impl Telemetry {
+    /// Something that a gateway said, of this.
+    pub(crate) fn sample<const N: usize>(message: &str, of: [(&str, &str); N]) -> Self {
+        Self {
+            at_nanos: 0,
+            host: "gateway-us-east-1-0".to_owned(),
+            clock_nanos: 0,
+            level: "INFO".to_owned(),
+            target: "payments".to_owned(),
+            message: message.to_owned(),
+            fields: of.map(|(name, value)| (name.to_owned(), value.into())).into(),
+        }
+    }
+}
+
 impl Told {
     /// Whether the answer must be given again to every retry: what was begun is answered for good, refusals are decided
     /// anew.
@@ -102,6 +118,21 @@ pub struct LedgerPayment {
     pub captured: i64,
     /// What was refunded.
     pub refunded: i64,
+}
+
+#[cfg(test)]
+impl LedgerPayment {
+    /// A charge `p` of this, captured in full.
+    pub(crate) fn sample(minor_units: i64) -> Self {
+        Self {
+            id: "p".to_owned(),
+            kind: "charge".to_owned(),
+            state: "captured".to_owned(),
+            net: minor_units,
+            captured: minor_units,
+            refunded: 0,
+        }
+    }
 }
 
 /// A row of `account`.

@@ -68,14 +68,10 @@ mod tests {
         let asked = |pause_ms: u64| {
             let said = |number: u64| Telemetry {
                 at_nanos: number * pause_ms * 1_000_000,
-                host: "gateway-0".to_owned(),
-                clock_nanos: 0,
-                level: "INFO".to_owned(),
-                target: "payments::external".to_owned(),
-                message: "asks what became of it".to_owned(),
-                fields: [("dependency", "psp"), ("key", "p-sale-1")]
-                    .map(|(name, value)| (name.to_owned(), value.into()))
-                    .into(),
+                ..Telemetry::sample(
+                    "asks what became of it",
+                    [("dependency", "psp"), ("key", "p-sale-1")],
+                )
             };
             let history = History {
                 telemetry: (0..30).map(said).collect(),

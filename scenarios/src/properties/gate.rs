@@ -104,14 +104,10 @@ mod tests {
     fn an_attempt_that_was_kept_out_by_itself_is_found() {
         let said = Telemetry {
             at_nanos: 1_500_000_000,
-            host: "gateway-0".to_owned(),
-            clock_nanos: 0,
-            level: "INFO".to_owned(),
-            target: "payments::service".to_owned(),
-            message: "an earlier attempt holds the claim".to_owned(),
-            fields: [("idempotency_key", "k"), ("retry_after", "14s")]
-                .map(|(name, value)| (name.to_owned(), value.into()))
-                .into(),
+            ..Telemetry::sample(
+                "an earlier attempt holds the claim",
+                [("idempotency_key", "k"), ("retry_after", "14s")],
+            )
         };
         let found = |attempts: &[Attempt]| {
             let history = History {
