@@ -15,7 +15,7 @@ use crate::Done;
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// A folder, such as `failures` of `sumzero explore --out`, or a list in TOML
+    /// A folder, such as `failures` of a campaign, or a list in TOML
     folder: PathBuf,
 }
 

@@ -181,26 +181,6 @@ fn a_failure_is_found_grouped_and_left_in_a_folder() {
 }
 
 #[test]
-fn shards_together_are_the_whole() {
-    let folder = Folder::new("shards");
-    let (one, two) = (folder.path("1"), folder.path("2"));
-    for (shard, out) in [("1/2", &one), ("2/2", &two)] {
-        let output = sumzero(&["explore", "calm", "--seeds", "2", "--shard", shard, "--out", out]);
-        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    }
-    let merged = sumzero(&["merge", &one, &two]);
-    assert_eq!(merged.status.code(), Some(0), "{}", stderr(&merged));
-    assert!(
-        stdout(&merged).contains("2 seeds of 2 shards"),
-        "{}",
-        stdout(&merged)
-    );
-    let twice = sumzero(&["merge", &one, &one]);
-    assert_eq!(twice.status.code(), Some(2));
-    assert!(stderr(&twice).contains("is there twice"), "{}", stderr(&twice));
-}
-
-#[test]
 fn two_processes_agree() {
     let output = sumzero(&["verify", "everything", "--seeds", "1"]);
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));

@@ -82,6 +82,13 @@ fn the_parts_of_both_services_are_the_whole() {
         2
     );
     assert!(merged.join("report.html").is_file());
+    let twice = Command::new(env!("CARGO_BIN_EXE_sumzero"))
+        .arg("merge")
+        .args([&results.join("shard-1"), &results.join("shard-1")])
+        .output()
+        .unwrap();
+    assert_eq!(twice.status.code(), Some(2));
+    assert!(said(&twice).contains("is there twice"), "{}", said(&twice));
 }
 
 #[test]
