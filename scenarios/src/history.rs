@@ -157,6 +157,8 @@ pub struct Transfer {
     pub payment: String,
     /// Which step of the payment.
     pub step: String,
+    /// The epoch of the writer that booked it.
+    pub epoch: i64,
     /// When it was booked, by the clock of whoever booked it: nanoseconds since 1970.
     pub posted_at_nanos: i64,
     /// What moved.
@@ -176,6 +178,21 @@ pub struct TransferLeg {
     pub currency: String,
     /// In minor units.
     pub amount: i64,
+    /// Its place among the entries of the account that is debited.
+    pub debit_place: i64,
+    /// Its place among those of the account that is credited.
+    pub credit_place: i64,
+}
+
+/// A row of `operation`: what was asked for outside the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerOperation {
+    /// Payment, kind and number, as telemetry names them: `PAYMENT-KIND-NUMBER`.
+    pub key: String,
+    /// `pending`, `succeeded`, `declined` or `limbo`.
+    pub state: String,
+    /// Raised whenever the work was taken up by another; never once it is settled.
+    pub fence: i64,
 }
 
 /// The ledger, read when all was quiet.
@@ -189,8 +206,8 @@ pub struct Books {
     pub transfers: Vec<Transfer>,
     /// What an audit of the books finds wrong.
     pub faults: Vec<String>,
-    /// Operations that are still pending, by their keys.
-    pub pending: Vec<String>,
+    /// All operations.
+    pub operations: Vec<LedgerOperation>,
     /// Events and their deliveries.
     pub deliveries: Deliveries,
 }
@@ -215,8 +232,14 @@ impl Books {
             refunded: row.get("refunded"),
         });
         let payments = payments.collect();
-        let query = "select payment_id::text || '-' || kind || '-' || seq from operation where state = 'pending' order by 1";
-        let pending = sqlx::query_scalar(query).fetch_all(&mut *connection).await?;
+        let query = "select payment_id::text || '-' || kind || '-' || seq as key, state, fence from operation order by 1";
+        let rows = sqlx::query(query).fetch_all(&mut *connection).await?;
+        let operations = rows.iter().map(|row| LedgerOperation {
+            key: row.get("key"),
+            state: row.get("state"),
+            fence: row.get("fence"),
+        });
+        let operations = operations.collect();
         let query = "select account_id::text, role, currency::text as currency, credits_posted - debits_posted as balance, \
                      credits_pending - debits_pending as pending from account order by role, currency, opened_at, account_id";
         let rows = sqlx::query(query).fetch_all(&mut *connection).await?;
@@ -236,16 +259,23 @@ impl Books {
             accounts,
             transfers,
             faults,
-            pending,
+            operations,
             deliveries,
         })
+    }
+
+    /// Operations whose outcome is not known yet.
+    pub fn pending(&self) -> impl Iterator<Item = &LedgerOperation> {
+        self.operations
+            .iter()
+            .filter(|operation| operation.state == "pending")
     }
 }
 
 async fn transfers(connection: &mut PgConnection) -> Result<Vec<Transfer>, sqlx::Error> {
-    let query = "select t.transfer_id::text as transfer, t.payment_id::text as payment, t.step, t.posted_at, l.phase, \
+    let query = "select t.transfer_id::text as transfer, t.payment_id::text as payment, t.step, t.epoch, t.posted_at, l.phase, \
                  l.debit_account_id::text as debit, l.credit_account_id::text as credit, l.currency::text as currency, \
-                 l.amount from transfer t join leg l on l.tenant_id = t.tenant_id and l.transfer_id = t.transfer_id \
+                 l.amount, l.debit_version, l.credit_version from transfer t join leg l on l.tenant_id = t.tenant_id and l.transfer_id = t.transfer_id \
                  order by t.posted_at, t.transfer_id, l.leg";
     let rows = sqlx::query(query).fetch_all(&mut *connection).await?;
     let mut transfers: Vec<Transfer> = Vec::new();
@@ -257,6 +287,7 @@ async fn transfers(connection: &mut PgConnection) -> Result<Vec<Transfer>, sqlx:
             transfers.push(Transfer {
                 payment: row.get("payment"),
                 step: row.get("step"),
+                epoch: row.get("epoch"),
                 posted_at_nanos: i64::try_from(posted_at.unix_timestamp_nanos()).unwrap_or_default(),
                 legs: Vec::new(),
             });
@@ -268,6 +299,8 @@ async fn transfers(connection: &mut PgConnection) -> Result<Vec<Transfer>, sqlx:
             credit: row.get("credit"),
             currency: row.get("currency"),
             amount: row.get("amount"),
+            debit_place: row.get("debit_version"),
+            credit_place: row.get("credit_version"),
         };
         transfers.last_mut().expect("one was pushed").legs.push(leg);
     }

@@ -156,11 +156,11 @@ impl Score {
 /// The scenarios that are most likely to show a variant.
 fn likely(variant: Variant) -> &'static [&'static str] {
     match variant {
-        Variant::LeaseAlone => &["pause", "clocks", "forgetful-psp"],
-        Variant::RetryAfterASecond => &["crash"],
-        Variant::CheckThenAct => &["dynamodb", "duplicates"],
+        Variant::LeaseAlone | Variant::SweeperReissues | Variant::NotFoundIsNotDone => &["takeover"],
+        Variant::RetryAfterASecond => &["crash", "takeover"],
+        Variant::CheckThenAct => &["duplicates", "takeover"],
         Variant::ToldBeforeKept | Variant::OwnPutARival => &["dynamodb", "lost-answers"],
-        Variant::SweeperReissues | Variant::ReissuePastTheWindow => &["forgetful-psp"],
+        Variant::ReissuePastTheWindow => &["forgetful-psp"],
         Variant::OneEntryAKey => &["hot-account", "psp-gray"],
         Variant::KeyOfTheAttempt | Variant::VoidOnTimeOut => &["psp-gray", "lost-answers"],
         Variant::CallBeforeTheIntent
@@ -177,7 +177,6 @@ fn likely(variant: Variant) -> &'static [&'static str] {
         | Variant::PartialFailureUnread => &["broker-outage"],
         Variant::EventAfterTheCommit => &["crash", "aurora-failover"],
         Variant::RetriesAtOnce | Variant::BreakerCountsSuccess => &["psp-gray"],
-        Variant::NotFoundIsNotDone => &["pause", "partitions", "crash"],
         Variant::ProcessingIsDone => &["psp-gray"],
         Variant::OneSumForAll
         | Variant::KeyWithoutNumber

@@ -63,6 +63,8 @@ pub struct Tuning {
     /// How much earlier than that the system stops to ask again.
     #[serde(with = "units::duration")]
     pub psp_key_margin: Duration,
+    /// Whether reconcilers run. Without them, what they repair is seen.
+    pub reconcile: bool,
 }
 
 impl Default for Tuning {
@@ -75,6 +77,7 @@ impl Default for Tuning {
             group_max: 64,
             psp_key_window: Duration::from_hours(24),
             psp_key_margin: Duration::from_hours(2),
+            reconcile: true,
         }
     }
 }

@@ -179,12 +179,19 @@ impl Engine {
         };
         let gave_up = matches!(command, Command::GiveUp { .. });
         Ok(match self.settle(command).await? {
-            Reply::Resolved { .. } if gave_up => Ended::Limbo,
             Reply::Resolved { answer, next } => {
+                tracing::info!(
+                    payment_id = %id.payment, tenant = %id.tenant, operation = id.kind.name(), seq = id.seq,
+                    fence = operation.fence, "settled"
+                );
                 if let Some(next) = next {
                     self.go_on(next);
                 }
-                Ended::Settled(answer)
+                if gave_up {
+                    Ended::Limbo
+                } else {
+                    Ended::Settled(answer)
+                }
             }
             _ => {
                 tracing::info!(payment_id = %id.payment, tenant = %id.tenant, operation = id.kind.name(), "settled elsewhere");

@@ -6,7 +6,7 @@ use crate::{
     clock::now,
     engine::{Ended, Engine},
     external::Open,
-    gate::{Call, Claim, Gate, GateUnavailable, Ticket},
+    gate::{Call, Claim, Gate, GateUnavailable, Ticket, milliseconds},
     id::PaymentId,
     ledger::{Answer, Command, LedgerError, Mutation, Refusal, Reply, Request, intent_of},
     region::{Restored, restore},
@@ -85,8 +85,13 @@ impl Service {
 
     async fn carry(&self, call: Call) -> Result<Answer, Failure> {
         let epoch = self.engine.ledger().epoch().map_err(Failure::Ledger)?;
-        let ticket = match self.gate.claim(&call, epoch, now()).await? {
-            Claim::Mine(ticket) => ticket,
+        let asked_at = now();
+        let ticket = match self.gate.claim(&call, epoch, asked_at).await? {
+            Claim::Mine(ticket) => {
+                let (tenant, idempotency_key) = (call.tenant, call.key.as_str());
+                tracing::info!(%tenant, idempotency_key, at_ms = milliseconds(asked_at), until_ms = milliseconds(ticket.lease_until), "claimed");
+                ticket
+            }
             Claim::Complete(answer) => {
                 tracing::info!(tenant = %call.tenant, status = answer.status, "answered again from the gate");
                 return Ok(answer);
@@ -98,9 +103,15 @@ impl Service {
                     Err(error) => Err(Failure::Unconfirmed(error.to_string())),
                 };
             }
-            Claim::InFlight { retry_after } => {
+            Claim::InFlight {
+                retry_after,
+                lease_until,
+            } => {
                 let (tenant, idempotency_key) = (call.tenant, call.key.as_str());
-                tracing::info!(%tenant, idempotency_key, ?retry_after, "an earlier attempt holds the claim");
+                tracing::info!(
+                    %tenant, idempotency_key, at_ms = milliseconds(asked_at), until_ms = milliseconds(lease_until),
+                    retry_after_ms = retry_after.as_millis() as u64, "an earlier attempt holds the claim"
+                );
                 return Err(Failure::InFlight { retry_after });
             }
             Claim::Mismatch => return Err(Failure::KeyReused),
@@ -159,6 +170,8 @@ impl Service {
     /// Gives a claim back. Only once it is gone may the client be told that nothing was done: a claim that stays is looked at
     /// after the loss of a Region, and what its client has given up must not be found then.
     async fn release(&self, ticket: &Ticket) -> Result<(), Failure> {
+        let (tenant, idempotency_key) = (ticket.call.tenant, ticket.call.key.as_str());
+        tracing::info!(%tenant, idempotency_key, "gives the claim back");
         let released = self.gate.release(ticket).await;
         released.map_err(|error| Failure::Unconfirmed(error.to_string()))
     }

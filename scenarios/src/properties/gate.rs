@@ -3,11 +3,15 @@
 //! Reads every attempt that clients made, and the telemetry for who was kept out. Fails when an attempt that began after the
 //! answer to its key had been told was told that the request is still under way, or was refused, as if nothing had happened:
 //! somebody looked at an old state of the gate. Fails also when an attempt was kept out by an earlier one and there was none:
-//! somebody took their own claim for a rival's.
+//! somebody took their own claim for a rival's. Fails when a key was claimed twice at a time, by the clocks of those who claimed
+//! it; and when an attempt was told to come back in a while, and the same claim still held after that while, by the same clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{history::History, script::Limits};
+use crate::{
+    history::{History, Telemetry},
+    script::Limits,
+};
 
 use super::{Finding, Property};
 
@@ -58,7 +62,82 @@ fn check(history: &History, _: &Limits) -> Vec<Finding> {
         );
         Finding::new("old-state", evidence, [&attempt.key, &attempt.gateway])
     });
-    found.chain(kept_out(history)).collect()
+    let mut found: Vec<Finding> = found.chain(kept_out(history)).collect();
+    found.extend(claimed_twice(history));
+    found.extend(told_too_soon(history));
+    found
+}
+
+const CLAIMED: &str = "claimed";
+const HELD: &str = "an earlier attempt holds the claim";
+const RELEASED: &str = "gives the claim back";
+
+/// The events of this message, with the key that each is about.
+fn said<'a>(history: &'a History, message: &'a str) -> impl Iterator<Item = (&'a str, &'a Telemetry)> {
+    let said = history
+        .telemetry
+        .iter()
+        .filter(move |said| said.message == message);
+    said.filter_map(|said| Some((said.fields.get("idempotency_key")?.as_str()?, said)))
+}
+
+fn number(said: &Telemetry, name: &str) -> Option<i64> {
+    said.fields.get(name)?.as_i64()
+}
+
+/// Keys with two claims of which one began before the other's lease had ended, and none was given back.
+fn claimed_twice(history: &History) -> Vec<Finding> {
+    let released: BTreeSet<&str> = said(history, RELEASED).map(|(key, _)| key).collect();
+    let mut claims: BTreeMap<&str, Vec<(i64, i64, &str)>> = BTreeMap::new();
+    for (key, claim) in said(history, CLAIMED).filter(|(key, _)| !released.contains(key)) {
+        if let (Some(at), Some(until)) = (number(claim, "at_ms"), number(claim, "until_ms")) {
+            claims.entry(key).or_default().push((at, until, &claim.host));
+        }
+    }
+    let twice = claims.into_iter().filter_map(|(key, mut claims)| {
+        claims.sort();
+        let (earlier, later) = claims
+            .iter()
+            .zip(claims.iter().skip(1))
+            .find(|((_, until, _), (at, _, _))| at < until)?;
+        let evidence = format!(
+            "{key} was claimed by {} until {} ms, and by {} {} ms before that",
+            earlier.2,
+            earlier.1,
+            later.2,
+            earlier.1 - later.0
+        );
+        Some(Finding::new("claimed-twice", evidence, [key, earlier.2, later.2]))
+    });
+    twice.collect()
+}
+
+/// Keys whose claim still held when it had been said, by the same clock, that it would hold no longer.
+fn told_too_soon(history: &History) -> Vec<Finding> {
+    // By key, host and end of the claim: until when it was said to hold, at the earliest.
+    let mut promised: BTreeMap<(&str, &str, i64), i64> = BTreeMap::new();
+    let mut found = BTreeMap::new();
+    for (key, held) in said(history, HELD) {
+        let (Some(at), Some(until), Some(pause)) = (
+            number(held, "at_ms"),
+            number(held, "until_ms"),
+            number(held, "retry_after_ms"),
+        ) else {
+            continue;
+        };
+        let end = promised.entry((key, &held.host, until)).or_insert(at + pause);
+        if at > *end {
+            found.entry(key).or_insert((&*held.host, at - *end));
+        }
+        *end = (*end).min(at + pause);
+    }
+    let found = found.into_iter().map(|(key, (host, late))| {
+        let evidence = format!(
+            "{host} said when the claim on {key} would end, and {late} ms after that it was held by the same attempt"
+        );
+        Finding::new("told-too-soon", evidence, [key, host])
+    });
+    found.collect()
 }
 
 /// Keys whose only attempt was told that an earlier one is under way.
@@ -68,11 +147,7 @@ fn kept_out(history: &History) -> Vec<Finding> {
         begun.entry(&attempt.key).or_default().push(attempt.at_nanos);
     }
     let mut found = BTreeMap::new();
-    for said in &history.telemetry {
-        let text = |name| said.fields.get(name).and_then(serde_json::Value::as_str);
-        let (Some(key), Some(_)) = (text("idempotency_key"), text("retry_after")) else {
-            continue;
-        };
+    for (key, said) in said(history, HELD) {
         let before = begun.get(key).into_iter().flatten();
         if before.filter(|at| **at <= said.at_nanos).count() == 1 {
             found.insert(key, &*said.host);
@@ -90,7 +165,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::history::{Attempt, Telemetry};
+    use crate::history::Attempt;
 
     fn attempt(at_s: u64, status: u16) -> Attempt {
         Attempt {
@@ -100,15 +175,56 @@ mod tests {
         }
     }
 
+    fn event(host: &str, message: &str, at_ms: i64, until_ms: i64, retry_after_ms: i64) -> Telemetry {
+        let numbers = [
+            ("at_ms", at_ms),
+            ("until_ms", until_ms),
+            ("retry_after_ms", retry_after_ms),
+        ];
+        let mut said = Telemetry {
+            at_nanos: 1_500_000_000,
+            host: host.to_owned(),
+            ..Telemetry::sample(message, [("idempotency_key", "k")])
+        };
+        let numbers = numbers.map(|(name, value)| (name.to_owned(), value.into()));
+        said.fields.extend(numbers);
+        said
+    }
+
+    fn places(telemetry: Vec<Telemetry>) -> Vec<&'static str> {
+        let history = History {
+            telemetry,
+            ..History::default()
+        };
+        let found = claimed_twice(&history).into_iter().chain(told_too_soon(&history));
+        found.map(|finding| finding.place).collect()
+    }
+
+    #[test]
+    fn a_key_that_is_claimed_twice_at_a_time_is_found() {
+        let claim = |host, at| event(host, CLAIMED, at, at + 15_000, 0);
+        // One after the other; and one that was given back.
+        assert!(places(vec![claim("a", 0), claim("b", 15_001)]).is_empty());
+        let released = event("a", RELEASED, 0, 0, 0);
+        assert!(places(vec![claim("a", 0), released, claim("b", 3_000)]).is_empty());
+        assert_eq!(places(vec![claim("a", 0), claim("b", 3_000)]), ["claimed-twice"]);
+    }
+
+    #[test]
+    fn a_lease_that_does_not_end_when_it_was_said_to_is_found() {
+        let held = |host, at, pause| event(host, HELD, at, 15_000, pause);
+        // Said truly; and by another's clock.
+        assert!(places(vec![held("a", 1_000, 14_000), held("a", 14_999, 1)]).is_empty());
+        assert!(places(vec![held("a", 1_000, 1_000), held("b", 3_000, 12_000)]).is_empty());
+        assert_eq!(
+            places(vec![held("a", 1_000, 1_000), held("a", 3_000, 1_000)]),
+            ["told-too-soon"]
+        );
+    }
+
     #[test]
     fn an_attempt_that_was_kept_out_by_itself_is_found() {
-        let said = Telemetry {
-            at_nanos: 1_500_000_000,
-            ..Telemetry::sample(
-                "an earlier attempt holds the claim",
-                [("idempotency_key", "k"), ("retry_after", "14s")],
-            )
-        };
+        let said = event("gateway-0", HELD, 0, 15_000, 14_000);
         let found = |attempts: &[Attempt]| {
             let history = History {
                 attempts: attempts.to_vec(),

@@ -7,6 +7,7 @@ mod books;
 mod captures;
 mod conflicts;
 mod events;
+mod fencing;
 mod freezes;
 mod gate;
 mod latency;
@@ -35,6 +36,7 @@ pub const PROPERTIES: &[Property] = &[
     books::PROPERTY,
     answers::PROPERTY,
     gate::PROPERTY,
+    fencing::PROPERTY,
     events::PROPERTY,
     freezes::PROPERTY,
     quiescence::PROPERTY,

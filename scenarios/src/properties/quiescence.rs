@@ -2,7 +2,10 @@
 //!
 //! Reads which requests have no answer and which operations are still pending. Fails naming them.
 
-use crate::{history::History, script::Limits};
+use crate::{
+    history::{Books, History, LedgerOperation},
+    script::Limits,
+};
 
 use super::{Finding, Property};
 
@@ -22,8 +25,8 @@ fn check(history: &History, _: &Limits) -> Vec<Finding> {
         let evidence = format!("{key} was never answered");
         Finding::new("never-answered", evidence, [key])
     }));
-    let pending = history.books.iter().flat_map(|books| &books.pending);
-    found.extend(pending.map(|key| {
+    let pending = history.books.iter().flat_map(Books::pending);
+    found.extend(pending.map(|LedgerOperation { key, .. }| {
         let evidence = format!("{key} is still pending");
         Finding::new("still-pending", evidence, [key])
     }));
@@ -44,7 +47,6 @@ fn check(history: &History, _: &Limits) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::Books;
 
     #[test]
     fn what_hangs_is_named() {
@@ -58,11 +60,15 @@ mod tests {
         };
         assert!(evidence(&quiet).is_empty());
         assert_eq!(evidence(&History::default()), ["the ledger could not be read"]);
-        let pending = vec!["p-sale-1".to_owned()];
+        let pending = LedgerOperation {
+            key: "p-sale-1".to_owned(),
+            state: "pending".to_owned(),
+            fence: 1,
+        };
         let hanging = History {
             unanswered: vec!["k".to_owned()],
             books: Some(Books {
-                pending,
+                operations: vec![pending],
                 ..Books::default()
             }),
             ..History::default()

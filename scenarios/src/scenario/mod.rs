@@ -16,7 +16,7 @@ use toml::de::DeTable;
 
 use crate::{
     properties::PROPERTIES,
-    script::{FORMAT, Limits, Script, Spell, Tuning, Workload},
+    script::{FORMAT, Handover, Limits, Script, Spell, Tuning, Workload},
     stage,
 };
 
@@ -57,6 +57,8 @@ struct Drawn {
     #[serde(default)]
     kyc: Vec<Value>,
     #[serde(default)]
+    handover: Vec<Value>,
+    #[serde(default)]
     fault: Vec<Value>,
 }
 
@@ -83,6 +85,19 @@ impl Scenario {
     /// # Errors
     /// The first thing that is wrong, and where.
     pub fn read(name: &str, file: &str, text: &str) -> Result<Self, Problem> {
+        let scenario = Self::parse(name, file, text)?;
+        let problem = |(span, message): Misfit| Problem::at(file, text, span, message);
+        for choice in 0..scenario.template.choices() {
+            for high in [false, true] {
+                let (script, origins) = scenario.pick(0, |_| End { high, choice }).map_err(problem)?;
+                scenario.check(&script, &origins).map_err(problem)?;
+            }
+        }
+        Ok(scenario)
+    }
+
+    /// Reads a scenario that is known to be right.
+    fn parse(name: &str, file: &str, text: &str) -> Result<Self, Problem> {
         let problem = |(span, message): Misfit| Problem::at(file, text, span, message);
         let parsed = DeTable::parse(text).map_err(|error| {
             let span = error.span().unwrap_or_default();
@@ -103,19 +118,12 @@ impl Scenario {
                 )));
             }
         };
-        let scenario = Self {
+        Ok(Self {
             name: name.to_owned(),
             about,
             template,
             digest: xxhash_rust::xxh3::xxh3_64(text.as_bytes()),
-        };
-        for choice in 0..scenario.template.choices() {
-            for high in [false, true] {
-                let (script, origins) = scenario.pick(0, |_| End { high, choice }).map_err(problem)?;
-                scenario.check(&script, &origins).map_err(problem)?;
-            }
-        }
-        Ok(scenario)
+        })
     }
 
     /// A hash of the file, in hexadecimal: another one picks other values.
@@ -142,15 +150,15 @@ impl Scenario {
                 origins.push(number);
             }
         }
-        let spells = |name: &str| {
-            let mut spells = Vec::new();
-            for (number, template) in self.list(name).iter().enumerate() {
-                for spell in happenings(template, &mut picker(&format!("{name}/{number}")))? {
-                    spells.push(fit::<Spell>(template, spell)?);
-                }
+        let spells = |name: &str| self.happenings::<Spell, P>(name, &picker);
+        let handovers = self.happenings::<Handover, P>("handover", &picker)?;
+        for (handover, template) in &handovers {
+            if !stage::REGIONS.contains(&handover.to.as_str()) {
+                let near = suggestion(&handover.to, stage::REGIONS.iter().copied());
+                let message = format!("there is no Region {:?}{near}", handover.to);
+                return Err((template.span.clone(), message));
             }
-            Ok::<_, Misfit>(spells)
-        };
+        }
         let script = Script {
             format: FORMAT,
             scenario: self.name.clone(),
@@ -158,15 +166,30 @@ impl Scenario {
             gateways: drawn.gateways,
             tuning: drawn.tuning,
             workload: drawn.workload,
-            psp: spells("psp")?,
-            kyc: spells("kyc")?,
-            handovers: Vec::new(),
+            psp: values(spells("psp")?),
+            kyc: values(spells("kyc")?),
+            handovers: values(handovers),
             plan: Plan { faults },
             limits: drawn.limits,
             properties: drawn.properties,
         };
-        let _ = (drawn.psp, drawn.kyc, drawn.fault);
+        let _ = (drawn.psp, drawn.kyc, drawn.handover, drawn.fault);
         Ok((script, origins))
+    }
+
+    /// What the tables of this name came to, each with the table that it is from.
+    fn happenings<T: DeserializeOwned, P: Pick>(
+        &self,
+        name: &str,
+        picker: &impl Fn(&str) -> P,
+    ) -> Result<Vec<(T, &Template)>, Misfit> {
+        let mut values = Vec::new();
+        for (number, template) in self.list(name).iter().enumerate() {
+            for value in happenings(template, &mut picker(&format!("{name}/{number}")))? {
+                values.push((fit(template, value)?, template));
+            }
+        }
+        Ok(values)
     }
 
     fn list(&self, name: &str) -> &[Template] {
@@ -253,10 +276,7 @@ impl Scenario {
             .iter()
             .find(|name| known().all(|known| known != *name))
         {
-            let near = nearest(unknown, known());
-            let near = near
-                .map(|near| format!("; did you mean {near:?}?"))
-                .unwrap_or_default();
+            let near = suggestion(unknown, known());
             return misfit(
                 ["", "properties"],
                 format!("there is no property {unknown:?}{near}"),
@@ -307,6 +327,17 @@ fn happenings(template: &Template, pick: &mut impl Pick) -> Result<Vec<Value>, M
         value
     });
     Ok(happenings.collect())
+}
+
+fn values<T>(happenings: Vec<(T, &Template)>) -> Vec<T> {
+    happenings.into_iter().map(|(value, _)| value).collect()
+}
+
+/// What was perhaps meant, to be put behind what is unknown.
+fn suggestion<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let near = nearest(unknown, known);
+    near.map(|near| format!("; did you mean {near:?}?"))
+        .unwrap_or_default()
 }
 
 fn fault(template: &Template, mut value: Value) -> Result<PlannedFault, Misfit> {
@@ -365,6 +396,9 @@ process-kill = { place = { any = ["gateway-us-east-1-0", "psp"] } }
 at = "0s"
 lasting = "10s..20s"
 behaviour = { jitter_ms = "0..3000" }
+[[handover]]
+at = "5s..9s"
+to = "us-east-2"
 "#;
 
     fn problem(from: &str, to: &str) -> String {
@@ -427,6 +461,11 @@ behaviour = { jitter_ms = "0..3000" }
         );
         let said = problem("jitter_ms = \"0..3000\"", "jitter_ms = \"soon\"");
         assert!(said.contains("test.toml:14:"), "{said}");
+        let said = problem("\"us-east-2\"", "\"us-east2\"");
+        assert!(
+            said.starts_with("test.toml:15:1: there is no Region \"us-east2\"; did you mean \"us-east-2\"?"),
+            "{said}"
+        );
         let said = problem("about = \"A test\"", "");
         assert!(said.contains("`about` is missing"), "{said}");
         let said = problem("[workload]", "properties = [\"boks\"]\n[workload]");

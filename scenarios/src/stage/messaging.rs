@@ -1,6 +1,6 @@
 //! EventBridge and SQS in every Region, and the processes that publish and consume.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use payments::node::{self, Role};
 use sumzero_sim::{
@@ -68,8 +68,12 @@ pub(super) fn workers(mut world: World, script: &Script) -> World {
             .ip(network::worker(region, number));
         let script = script.clone();
         let host = host.run(move || {
+            let mut roles = BTreeSet::from([Role::Relay, Role::Consumer]);
+            if script.tuning.reconcile {
+                roles.insert(Role::Reconciler);
+            }
             let config = node::NodeConfig {
-                roles: [Role::Relay, Role::Consumer, Role::Reconciler].into(),
+                roles,
                 ..system::config(region, &script)
             };
             async move {

@@ -198,5 +198,5 @@ async fn set_up() -> Result<NewTenant, Box<dyn Error + Send + Sync>> {
 /// Whether nothing is under way any more: no operation, no decision to be made, no event to be delivered.
 fn is_quiet(books: &Books) -> bool {
     let limbo = books.payments.iter().any(|payment| payment.state == "limbo");
-    books.pending.is_empty() && !limbo && books.deliveries.missing().is_empty()
+    books.pending().next().is_none() && !limbo && books.deliveries.missing().is_empty()
 }

@@ -237,7 +237,8 @@ async fn quiesce(surroundings: &Surroundings) {
             .missing()
             .into_iter()
             .map(|missing| missing.to_string());
-        let unfinished: Vec<_> = books.pending.into_iter().chain(undelivered).collect();
+        let pending = books.pending().map(|operation| operation.key.clone());
+        let unfinished: Vec<_> = pending.chain(undelivered).collect();
         if unfinished.is_empty() {
             return;
         }

@@ -77,7 +77,8 @@ pub(super) fn read(held: &HashMap<String, AttributeValue>, ticket: Ticket, now: 
         }),
         _ if epoch > ticket.epoch => Claim::Superseded,
         _ => {
-            let left = count(held, "lease_until").unwrap_or_default() - milliseconds(now);
+            let lease_until = count(held, "lease_until").unwrap_or_default();
+            let left = lease_until - milliseconds(now);
             let left = if as_written(Variant::RetryAfterASecond) {
                 1_000
             } else {
@@ -85,6 +86,7 @@ pub(super) fn read(held: &HashMap<String, AttributeValue>, ticket: Ticket, now: 
             };
             Claim::InFlight {
                 retry_after: Duration::from_millis(left.max(0).unsigned_abs()),
+                lease_until: instant(lease_until),
             }
         }
     }
@@ -163,7 +165,8 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-pub(super) fn milliseconds(at: OffsetDateTime) -> i64 {
+/// As items and telemetry keep an instant: since 1970.
+pub(crate) fn milliseconds(at: OffsetDateTime) -> i64 {
     // Fits for the next 292 million years.
     (at.unix_timestamp_nanos() / 1_000_000) as i64
 }
@@ -222,7 +225,14 @@ mod tests {
         let later = now + Duration::from_secs(5);
         let rival = read(&item(&mine, None), ticket("b", later), later);
         let retry_after = Duration::from_secs(10);
-        assert_eq!(rival, Claim::InFlight { retry_after });
+        let lease_until = mine.lease_until;
+        assert_eq!(
+            rival,
+            Claim::InFlight {
+                retry_after,
+                lease_until
+            }
+        );
     }
 
     #[test]

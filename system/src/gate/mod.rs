@@ -44,6 +44,7 @@ use crate::{
 };
 
 pub use compare::{Entry, PageStart};
+pub(crate) use item::milliseconds;
 use item::{Item, address, held, number, read};
 
 /// How the gate behaves.
@@ -98,6 +99,8 @@ pub enum Claim {
     InFlight {
         /// When its lease ends, at the latest.
         retry_after: Duration,
+        /// The same by the clock of whoever made the claim.
+        lease_until: OffsetDateTime,
     },
     /// The key belongs to another request.
     Mismatch,
@@ -108,7 +111,7 @@ pub enum Claim {
 /// The right to go on with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
-    call: Call,
+    pub(crate) call: Call,
     owner: String,
     /// The writer epoch under which it goes on.
     epoch: i64,
@@ -248,7 +251,7 @@ impl Gate {
         }
         let held = get.send().await.map_err(|error| unavailable(&error))?.item;
         let taken = |held: &HashMap<_, _>| match read(held, ticket.clone(), now) {
-            Claim::InFlight { retry_after } if retry_after.is_zero() => None,
+            Claim::InFlight { retry_after, .. } if retry_after.is_zero() => None,
             claim => Some(claim),
         };
         if let Some(claim) = held.as_ref().and_then(taken) {
