@@ -23,7 +23,7 @@ use crate::Done;
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// Names of variants, or claims such as C11; none: all. `sound` is none of them
+    /// Names of variants, or claims such as C11; none: all of them
     #[cfg_attr(not(feature = "as-written"), allow(dead_code))]
     variants: Vec<String>,
 
