@@ -62,16 +62,8 @@ pub(crate) fn run(arguments: Arguments) -> Done {
         None => Sink::Memory,
     };
     println!("{} --seed {}", script.scenario, script.seed);
-    for fault in &script.plan.faults {
-        let lasting = fault.lasting.map(|lasting| show::time(lasting.as_nanos() as u64));
-        let lasting = lasting
-            .map(|lasting| format!(" for {lasting}"))
-            .unwrap_or_default();
-        println!(
-            "  at {:>7}{lasting}: {}",
-            show::time(fault.at.as_nanos() as u64),
-            fault.fault
-        );
+    for line in reports::needed(&script) {
+        println!("  {line}");
     }
     let performed = perform(&script, sink);
     if let Ok(performance) = &performed {

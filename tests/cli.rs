@@ -75,6 +75,7 @@ fn help_and_lists_fit_a_terminal() {
         &["bisect", "--help"],
         &["corpus", "--help"],
         &["score", "--help"],
+        &["list", "--help"],
         &["list"],
     ] {
         let said = stdout(&sumzero(words));

@@ -7,7 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use sumzero_sim::Fault;
 
-use crate::{Run, Story, money::amount, names::Names, providers::spells, story::plain, timeline::Timeline};
+use crate::{
+    Run, Story,
+    money::amount,
+    names::Names,
+    providers::spells,
+    story::{asked, plain},
+    timeline::Timeline,
+};
 
 /// So many messages a page can hold and still open at once. Of more, it holds those of payments and a part of the others.
 const MOST_MESSAGES: usize = 100_000;
@@ -191,7 +198,11 @@ impl Data<'_> {
                 "hosts": self.timeline.host(provider.host).into_iter().collect::<Vec<_>>(), "bites": 1,
             })
         });
-        planned.chain(spells).collect()
+        let handovers = self.run.script.handovers.iter().map(|handover| {
+            let at = handover.at.as_micros() as u64;
+            json!({"what": asked(handover), "kind": "operator", "from": at, "to": at, "hosts": [], "bites": 1})
+        });
+        planned.chain(spells).chain(handovers).collect()
     }
 
     /// The messages that the page holds: all, or those of payments and every so manyth of the others.

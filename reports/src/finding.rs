@@ -7,7 +7,7 @@ use crate::{
     diagram::diagram,
     names::Names,
     providers::spells,
-    story::{counted, seconds, short, tell},
+    story::{asked, counted, seconds, short, tell},
     timeline::Timeline,
 };
 
@@ -37,11 +37,7 @@ pub fn needed(script: &Script) -> Vec<String> {
         lines.push(format!("{what}, from {from} for {}", short(spell.lasting)));
     }
     for handover in &script.handovers {
-        lines.push(format!(
-            "the operator has {} write from {}",
-            handover.to,
-            short(handover.at)
-        ));
+        lines.push(format!("{} from {}", asked(handover), short(handover.at)));
     }
     let workload = &script.workload;
     lines.push(format!(
@@ -103,5 +99,26 @@ pub fn finding(run: &Run, name: &str, features: &str) -> Finding {
         markdown: text,
         drawing: diagram(run, &story, &names, &timeline),
         plan: script.to_json(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use scenarios::script::Handover;
+
+    use super::*;
+
+    #[test]
+    fn what_the_operator_asks_for_is_said() {
+        let script = Script {
+            handovers: vec![Handover {
+                at: Duration::from_secs(31),
+                to: "us-west-2".to_owned(),
+            }],
+            ..Script::calm(1)
+        };
+        assert_eq!(needed(&script)[0], "the operator has us-west-2 write from 31 s");
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     names::Names,
     plots,
     providers::spells,
-    story::{counted, seconds, short, tell},
+    story::{asked, counted, seconds, short, tell},
     timeline::Timeline,
 };
 
@@ -186,7 +186,15 @@ impl Page<'_> {
                 String::new(),
             ]
         });
-        let rows: Vec<Vec<String>> = planned.chain(spells).collect();
+        let handovers = self.run.script.handovers.iter().map(|handover| {
+            vec![
+                seconds(handover.at.as_nanos() as u64),
+                "an instant".to_owned(),
+                escape(&asked(handover)),
+                String::new(),
+            ]
+        });
+        let rows: Vec<Vec<String>> = planned.chain(spells).chain(handovers).collect();
         let body = match rows.is_empty() {
             true => "<p>None.</p>".to_owned(),
             false => table(&["#from", "#lasting", "what", "#bit"], &rows),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use scenarios::{
     externals::{Behaviour, Effect, Kind},
     properties::Violation,
-    script::{Spell, behaviour_at},
+    script::{Handover, Spell, behaviour_at},
     verdict::Conclusion,
 };
 
@@ -352,6 +352,11 @@ impl Teller<'_> {
         let side = if skew < 0 { "behind" } else { "ahead" };
         format!(" ({own:.3} s by its own clock, {by} {side})")
     }
+}
+
+/// What the operator asked for.
+pub(crate) fn asked(handover: &Handover) -> String {
+    format!("the operator has {} write", handover.to)
 }
 
 /// What a provider did, of a payment.
