@@ -11,8 +11,8 @@ use crate::Done;
 /// List scenarios, properties, faults and reach points
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Only one of them
-    #[arg(value_enum)]
+    /// Only scenarios, properties, faults or reach-points
+    #[arg(value_enum, hide_possible_values = true)]
     what: Option<What>,
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR")]
     plots: Option<PathBuf>,
 
-    /// Write a run as NAME.md, NAME.svg and NAME.json beside each other as well
+    /// Write a run as NAME.md, NAME.svg and NAME.json as well
     #[arg(long, value_name = "PATH/NAME")]
     finding: Option<PathBuf>,
 }

@@ -8,10 +8,10 @@ use std::{
 };
 
 use clap::Args;
-use scenarios::{stage, verdict::Verdict};
+use scenarios::{stage, survey::replay, verdict::Verdict};
 use sumzero_sim::campaign::{Campaign, SelfCheck, self_check};
 
-use crate::{Done, selection::select, show};
+use crate::{Done, selection::select};
 
 /// Check that a seed decides everything
 ///
@@ -95,7 +95,7 @@ fn compare(scenario: &str, seed: u64, forked: Option<String>) -> Result<bool, Bo
     }
     println!(
         "{}: a forked process says {forked:?}, a fresh one {fresh:?}",
-        show::replay(scenario, seed)
+        replay(scenario, seed)
     );
     let checked = self_check(|trace| {
         let mut command = command();

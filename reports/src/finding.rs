@@ -6,7 +6,8 @@ use crate::{
     Run,
     diagram::diagram,
     names::Names,
-    story::{counted, misbehaves, seconds, short, tell},
+    providers::spells,
+    story::{asked, counted, seconds, short, tell},
     timeline::Timeline,
 };
 
@@ -31,11 +32,12 @@ pub fn needed(script: &Script) -> Vec<String> {
         };
         lines.push(format!("{} at {}{lasting}", planned.fault, short(planned.at)));
     }
-    for (name, spells) in [("the PSP", &script.psp), ("the KYC provider", &script.kyc)] {
-        for spell in spells {
-            let (what, from) = (misbehaves(&spell.behaviour), short(spell.at));
-            lines.push(format!("{name} {what}, from {from} for {}", short(spell.lasting)));
-        }
+    for (provider, spell) in spells(script) {
+        let (what, from) = (provider.misbehaves(&spell.behaviour), short(spell.at));
+        lines.push(format!("{what}, from {from} for {}", short(spell.lasting)));
+    }
+    for handover in &script.handovers {
+        lines.push(format!("{} from {}", asked(handover), short(handover.at)));
     }
     let workload = &script.workload;
     lines.push(format!(
@@ -97,5 +99,26 @@ pub fn finding(run: &Run, name: &str, features: &str) -> Finding {
         markdown: text,
         drawing: diagram(run, &story, &names, &timeline),
         plan: script.to_json(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use scenarios::script::Handover;
+
+    use super::*;
+
+    #[test]
+    fn what_the_operator_asks_for_is_said() {
+        let script = Script {
+            handovers: vec![Handover {
+                at: Duration::from_secs(31),
+                to: "us-west-2".to_owned(),
+            }],
+            ..Script::calm(1)
+        };
+        assert_eq!(needed(&script)[0], "the operator has us-west-2 write from 31 s");
     }
 }

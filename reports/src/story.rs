@@ -9,11 +9,17 @@ use std::time::Duration;
 use scenarios::{
     externals::{Behaviour, Effect, Kind},
     properties::Violation,
-    script::{Spell, behaviour_at},
+    script::{Handover, Spell, behaviour_at},
     verdict::Conclusion,
 };
 
-use crate::{Run, money::amount, names::Names, timeline::Timeline};
+use crate::{
+    Run,
+    money::amount,
+    names::Names,
+    providers::{Provider, spells},
+    timeline::Timeline,
+};
 
 /// So many events are told; the rest is in the diagram.
 const MOST_CLAUSES: usize = 14;
@@ -282,15 +288,9 @@ impl Teller<'_> {
                 };
                 (planned.at, format!("{}{lasting}", planned.fault))
             });
-        let spells = self.spells().map(|(name, spell)| {
-            (
-                spell.at,
-                format!(
-                    "{name} {}, for {}",
-                    misbehaves(&spell.behaviour),
-                    short(spell.lasting)
-                ),
-            )
+        let spells = self.spells().map(|(provider, spell)| {
+            let what = provider.misbehaves(&spell.behaviour);
+            (spell.at, format!("{what}, for {}", short(spell.lasting)))
         });
         let all = bit.chain(spells).map(|(at, what)| Clause {
             at_nanos: at.as_nanos() as u64,
@@ -302,11 +302,8 @@ impl Teller<'_> {
             .collect()
     }
 
-    fn spells(&self) -> impl Iterator<Item = (&'static str, &Spell)> {
-        let script = &self.run.script;
-        let psp = script.psp.iter().map(|spell| ("the PSP", spell));
-        psp.chain(script.kyc.iter().map(|spell| ("the KYC provider", spell)))
-            .filter(|(_, spell)| spell.behaviour != Behaviour::default())
+    fn spells(&self) -> impl Iterator<Item = (Provider, &Spell)> {
+        spells(&self.run.script).filter(|(_, spell)| spell.behaviour != Behaviour::default())
     }
 
     /// What was wrong with the world in this time, in a few words.
@@ -323,7 +320,7 @@ impl Teller<'_> {
         let spells = self
             .spells()
             .filter(|(_, spell)| overlaps(spell.at, Some(spell.lasting)));
-        all.extend(spells.map(|(name, spell)| format!("{name} {}", misbehaves(&spell.behaviour))));
+        all.extend(spells.map(|(provider, spell)| provider.misbehaves(&spell.behaviour)));
         let more = all.len().saturating_sub(3);
         all.truncate(3);
         let mut said = all.join(", and ");
@@ -357,6 +354,11 @@ impl Teller<'_> {
     }
 }
 
+/// What the operator asked for.
+pub(crate) fn asked(handover: &Handover) -> String {
+    format!("the operator has {} write", handover.to)
+}
+
 /// What a provider did, of a payment.
 fn done(kind: Kind) -> &'static str {
     match kind {
@@ -366,38 +368,6 @@ fn done(kind: Kind) -> &'static str {
         Kind::Refund => "refunded",
         Kind::Verify => "verified",
         Kind::Payout => "paid out",
-    }
-}
-
-/// How a provider misbehaves.
-pub(crate) fn misbehaves(behaviour: &Behaviour) -> String {
-    let usual = Behaviour::default();
-    let percent = |ppm: u32| format!("{} %", f64::from(ppm) / 1e4);
-    let mut all = Vec::new();
-    if behaviour.hanging {
-        all.push("hangs".to_owned());
-    }
-    if behaviour.key_window_s != usual.key_window_s {
-        all.push(format!("forgets keys after {} s", behaviour.key_window_s));
-    }
-    if behaviour.delay_ms + behaviour.jitter_ms > 0 {
-        let (least, most) = (behaviour.delay_ms, behaviour.delay_ms + behaviour.jitter_ms);
-        all.push(format!("takes {least} to {most} ms"));
-    }
-    for (ppm, what) in [
-        (behaviour.declined_ppm, "declines"),
-        (behaviour.failed_before_ppm, "fails before it acts"),
-        (behaviour.failed_after_ppm, "fails after it acted"),
-        (behaviour.answer_lost_ppm, "loses its answer"),
-    ] {
-        if ppm > 0 {
-            all.push(format!("{what} ({})", percent(ppm)));
-        }
-    }
-    if all.is_empty() {
-        "behaves as usual".to_owned()
-    } else {
-        all.join(", ")
     }
 }
 

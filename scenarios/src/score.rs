@@ -12,6 +12,7 @@ use sumzero_sim::{
 };
 
 use crate::{
+    ending::Ending,
     scenario::{Scenario, catalogue},
     verdict::{Conclusion, Verdict},
 };
@@ -120,13 +121,14 @@ impl Score {
                 let (scenario, seed) = world(result.seed);
                 let world = (scenario.name.clone(), seed);
                 seen.insert(world.clone());
+                let ended = |ending: &Ending| (ending.fingerprint.clone(), ending.why.clone());
                 let shown = match result.fate.answer() {
                     Some(Conclusion::Held) => None,
                     Some(Conclusion::Violated(violations)) => violations
                         .first()
                         .map(|violation| (violation.fingerprint(), violation.evidence.clone())),
-                    Some(Conclusion::Unknown(why)) => Some(("world/unfinished".to_owned(), why.clone())),
-                    None => Some(("process/ended".to_owned(), result.fate.to_string())),
+                    Some(Conclusion::Unknown(ending)) => Some(ended(ending)),
+                    None => Ending::of_process(&result.fate).as_ref().map(ended),
                 };
                 // A world that does not end says little: it is no catch, but the sound system must not have one.
                 let unfinished = !matches!(result.fate.answer(), Some(Conclusion::Violated(_)));
