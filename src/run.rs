@@ -30,11 +30,6 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     world: World,
 
-    /// Of an unsound variant, from `sumzero score`
-    #[cfg(feature = "as-written")]
-    #[arg(long, value_name = "NAME", value_parser = crate::score::variant)]
-    variant: Option<scenarios::score::Variant>,
-
     /// Print every event of the world as well
     #[arg(long)]
     trace: bool,
@@ -49,8 +44,6 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: Arguments) -> Done {
-    #[cfg(feature = "as-written")]
-    arguments.variant.into_iter().for_each(scenarios::score::select);
     let script = arguments.world.script()?;
     if let Some(out) = &arguments.out {
         let verdict = Record::new(out).perform(&script)?;

@@ -27,15 +27,26 @@ pub(crate) struct World {
     /// Take this plan.json instead of picking values
     #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "seed"])]
     plan: Option<PathBuf>,
+
+    /// With an unsound variant of the system, from `sumzero list variants`
+    #[cfg(feature = "as-written")]
+    #[arg(long, value_name = "NAME", value_parser = crate::score::variant)]
+    variant: Option<scenarios::score::Variant>,
 }
 
 impl World {
     /// Everything that decides it.
     pub(crate) fn script(&self) -> Result<Script, Box<dyn Error>> {
-        match self.named()? {
-            Named::Seed(scenario, seed) => Ok(select_one(scenario)?.draw(seed)),
-            Named::Plan(plan) => Ok(read_script(plan)?),
+        let script = match self.named()? {
+            Named::Seed(scenario, seed) => select_one(scenario)?.draw(seed),
+            Named::Plan(plan) => read_script(plan)?,
+        };
+        #[cfg(feature = "as-written")]
+        if let Some(variant) = self.variant {
+            let variant = Some(variant.name().to_owned());
+            return Ok(Script { variant, ..script });
         }
+        Ok(script)
     }
 
     /// As it was asked for.

@@ -49,9 +49,8 @@ pub fn needed(script: &Script) -> Vec<String> {
     lines
 }
 
-/// Renders a failure as the finding of this name. `features` is what `cargo run` has to be told for the build that fails;
-/// empty for the build as it is.
-pub fn finding(run: &Run, name: &str, features: &str) -> Finding {
+/// Renders a failure as the finding of this name.
+pub fn finding(run: &Run, name: &str) -> Finding {
     let names = Names::new(&run.history);
     let timeline = Timeline::new(&run.verdict, &run.trace);
     let story = tell(run, &names, &timeline);
@@ -84,13 +83,15 @@ pub fn finding(run: &Run, name: &str, features: &str) -> Finding {
     }
     text += "\n## What is needed for it\n\n";
     let script = &run.script;
+    if let Some(variant) = script.unsound() {
+        text += &format!("- {variant}\n");
+    }
     for line in needed(script) {
         text += &format!("- {line}\n");
     }
-    let features = if features.is_empty() {
-        String::new()
-    } else {
-        format!(" --features {features}")
+    let features = match script.variant {
+        Some(_) => " --features as-written",
+        None => "",
     };
     text += &format!(
         "\n## See it again\n\n    cargo run --release{features} -- run --plan reports/findings/{name}.json\n"

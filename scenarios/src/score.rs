@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, num::NonZeroUsize, ops::ControlFlow, time::Duration};
 
-pub use payments::variant::{Variant, select};
+pub use payments::variant::Variant;
 use sumzero_sim::{
     Error,
     campaign::{Campaign, Limits},
@@ -14,6 +14,7 @@ use sumzero_sim::{
 use crate::{
     ending::Ending,
     scenario::{Scenario, catalogue},
+    script::Script,
     verdict::{Conclusion, Verdict},
 };
 
@@ -111,11 +112,13 @@ impl Score {
         };
         let seeds = campaign.run(
             |number| {
-                if let Some(variant) = variant {
-                    select(variant);
-                }
                 let (scenario, seed) = world(number);
-                Verdict::reach(&scenario.draw(seed)).conclusion
+                let variant = variant.map(|variant| variant.name().to_owned());
+                let script = Script {
+                    variant,
+                    ..scenario.draw(seed)
+                };
+                Verdict::reach(&script).conclusion
             },
             |result| {
                 let (scenario, seed) = world(result.seed);
