@@ -172,7 +172,8 @@ fn likely(variant: Variant) -> &'static [&'static str] {
         | Variant::ReleaseInTwoSteps
         | Variant::FreezeUnchecked
         | Variant::RefundNotHeld => &["hot-account"],
-        Variant::AnswerInTheGateOnly | Variant::ReplayOfTheState => &["crash", "dynamodb", "lost-answers"],
+        Variant::AnswerInTheGateOnly => &["crash", "dynamodb", "lost-answers"],
+        Variant::ReplayOfTheState => &["evacuation", "region-loss"],
         Variant::StampAfterAttempts
         | Variant::OutboxCursor
         | Variant::EffectAfterTheCommit
