@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Everything that must hold before a change lands: formatting, lints, documentation, tests. Installs what the tests need:
 # a C compiler, PostgreSQL (the truth that the simulated Aurora is held to), boto3 (a client that nobody here wrote),
-# validators of Kubernetes' and GitHub's files, and Chromium (which the pages of reports are opened in).
+# schemathesis (which holds the API against its description), validators of Kubernetes' and GitHub's files, and Chromium (which
+# the pages of reports are opened in).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export RUST_BACKTRACE="${RUST_BACKTRACE:-0}"
@@ -16,11 +17,17 @@ install() {
 command -v cc >/dev/null || install gcc libc6-dev
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || install postgresql postgresql-client
 command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null || install chromium
+python3 -c 'import ensurepip' 2>/dev/null || install python3-venv
 python="${CARGO_TARGET_DIR:-target}/tmp/python"
 if ! "$python/bin/python" -c 'import boto3, check_jsonschema, kubernetes_validate' 2>/dev/null; then
-    python3 -c 'import ensurepip' 2>/dev/null || install python3-venv
     python3 -m venv "$python"
     "$python/bin/pip" install --quiet --requirement tests/requirements.txt
+fi
+
+schemathesis="${CARGO_TARGET_DIR:-target}/tmp/schemathesis"
+if [ ! -x "$schemathesis/bin/schemathesis" ]; then
+    python3 -m venv "$schemathesis"
+    "$schemathesis/bin/pip" install --quiet 'schemathesis==4.32.5'
 fi
 
 cargo fmt --all --check

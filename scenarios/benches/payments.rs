@@ -101,7 +101,7 @@ async fn set_up() -> Place {
     let mut owner = PgConnection::connect(&url("postgres"))
         .await
         .expect("a connection");
-    ledger::migrate(&mut owner, "us-east-1")
+    ledger::migrate(&mut owner, "us-east-1", ledger::Target::Expanded)
         .await
         .expect("the schema");
     sqlx::query("create extension pg_stat_statements")
@@ -332,7 +332,16 @@ async fn post(place: &Place) {
 fn ledger_of(pool: &PgPool, grouping: Grouping) -> (Ledger, watch::Sender<Option<Grant>>) {
     let (grant, grants) = watch::channel(Some(Grant::lasting(1)));
     let authority = Authority::new(grants);
-    (Ledger::new(pool.clone(), "us-east-1", authority, grouping), grant)
+    (
+        Ledger::new(
+            pool.clone(),
+            "us-east-1",
+            ledger::Schema::default(),
+            authority,
+            grouping,
+        ),
+        grant,
+    )
 }
 
 fn request(tenant: TenantId) -> Request {

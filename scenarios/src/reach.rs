@@ -104,6 +104,11 @@ pub const REACH_POINTS: &[ReachPoint] = &[
         "a promotion had lost a confirmed request, and it was restored",
         says "restored what the ledger had lost"
     ),
+    point!(
+        "schema-contracted",
+        "a release was rolled out, and the version before came to its end",
+        says "oldest version of the schema"
+    ),
     point!("breaker-open", "a circuit breaker opened", says "breaker opened"),
     point!(
         "ledger-away",

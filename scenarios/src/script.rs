@@ -35,6 +35,9 @@ pub struct Script {
     /// What the operator asks for meanwhile.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub handovers: Vec<Handover>,
+    /// The release that is rolled out meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
     /// What is promised all the same.
     pub limits: Limits,
     /// The properties that are judged; empty: all.
@@ -194,6 +197,19 @@ pub struct Handover {
     pub to: String,
 }
 
+/// A new version of the system takes the place of the one before: the schema is expanded, every process is drained and started
+/// as the new version, and the schema is contracted when all are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rollout {
+    /// When it begins, in true time after the world begins.
+    #[serde(with = "units::duration")]
+    pub at: Duration,
+    /// The time over which the processes are replaced, each at a moment of its own.
+    #[serde(with = "units::duration")]
+    pub over: Duration,
+}
+
 /// What is promised. A limit that is absent is not judged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -241,6 +257,7 @@ impl Script {
             kyc: Vec::new(),
             plan: Plan::default(),
             handovers: Vec::new(),
+            rollout: None,
             limits: Limits::default(),
             properties: Vec::new(),
         }
@@ -253,9 +270,11 @@ impl Script {
         let spells = self.psp.iter().chain(&self.kyc);
         let spells = spells.map(|spell| spell.at.saturating_add(spell.lasting));
         let handovers = self.handovers.iter().map(|handover| handover.at);
+        let rollout = self.rollout.iter().map(|rollout| rollout.at + rollout.over);
         faults
             .chain(spells)
             .chain(handovers)
+            .chain(rollout)
             .fold(self.workload.over, Duration::max)
     }
 

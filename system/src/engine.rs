@@ -73,6 +73,11 @@ impl Externals {
             _ => &self.psp,
         }
     }
+
+    /// For how long the one with the longest memory surely knows what it was asked for.
+    pub fn memory_max(&self) -> Duration {
+        self.psp.0.memory().max(self.kyc.0.memory())
+    }
 }
 
 /// A process's engine. Clones share it.

@@ -20,7 +20,7 @@ use crate::{
     engine::{Engine, EngineConfig, Externals},
     external::{Breaker, BreakerConfig, Dependency, DependencyConfig},
     gate::{Gate, GateConfig},
-    ledger::{Grouping, Ledger, Reader},
+    ledger::{Grouping, Ledger, Reader, Schema},
     messages::{ConsumerConfig, RelayConfig, Subscriber, consumer::Consumer, relay::Relay},
     metrics::Metrics,
     reconcile::{Reconciler, ReconcilerConfig},
@@ -77,6 +77,8 @@ pub struct NodeConfig {
     pub consumer_database: PgConnectOptions,
     /// Most connections of each of them.
     pub connections: u32,
+    /// The version of the schema that it writes: while a release that changes it is rolled out, the one before.
+    pub schema: Schema,
     /// How it learns which Region writes.
     pub keeper: KeeperConfig,
     /// The gateways of the other Regions, as in `http://10.0.0.9:8080`.
@@ -205,7 +207,7 @@ pub async fn run(
     let service_pool = pool(config.database, config.connections);
     let worker_pool = pool(config.worker_database, config.connections);
     let table = RoutingTable::new(clients.dynamodb.clone(), &config.gate.table, RoutingTable::LEDGER);
-    let keeper = Keeper::start(table.clone(), &config.region, config.keeper);
+    let keeper = Keeper::start(table.clone(), &config.region, config.schema, config.keeper);
     let http = reqwest::Client::builder().no_proxy().build()?;
     let breaker = |name| Breaker::new(name, clients.dynamodb.clone(), config.breaker.clone());
     let dependency = |settings: DependencyConfig| {
@@ -226,6 +228,7 @@ pub async fn run(
         let ledger = Ledger::new(
             service_pool.clone(),
             &config.region,
+            config.schema,
             keeper.repair_authority(),
             config.grouping,
         );
@@ -243,7 +246,13 @@ pub async fn run(
         };
         tokio::spawn(controller.run());
     }
-    let ledger = Ledger::new(service_pool, &config.region, keeper.authority(), config.grouping);
+    let ledger = Ledger::new(
+        service_pool,
+        &config.region,
+        config.schema,
+        keeper.authority(),
+        config.grouping,
+    );
     let engine = Engine::new(ledger, externals.clone(), config.engine);
     if config.roles.contains(&Role::Sweeper) {
         let drain = drain.clone();
@@ -282,6 +291,7 @@ pub async fn run(
     if config.roles.contains(&Role::Reconciler) {
         let reconciler = Reconciler {
             pool: worker_pool.clone(),
+            schema: config.schema,
             gate: gate.clone(),
             externals,
             queues: clients.sqs.clone(),

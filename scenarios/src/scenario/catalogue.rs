@@ -38,6 +38,7 @@ const FILES: &[(&str, &str)] = &[
     ("split-brain", include_str!("../../split-brain.toml")),
     ("evacuation", include_str!("../../evacuation.toml")),
     ("regions", include_str!("../../regions.toml")),
+    ("rolling-upgrade", include_str!("../../rolling-upgrade.toml")),
     ("everything", include_str!("../../everything.toml")),
 ];
 

@@ -16,7 +16,7 @@ use toml::de::DeTable;
 
 use crate::{
     properties::PROPERTIES,
-    script::{FORMAT, Handover, Limits, Script, Spell, Tuning, Workload},
+    script::{FORMAT, Handover, Limits, Rollout, Script, Spell, Tuning, Workload},
     stage,
 };
 
@@ -48,6 +48,8 @@ struct Drawn {
     tuning: Tuning,
     #[serde(default)]
     workload: Workload,
+    #[serde(default)]
+    rollout: Option<Rollout>,
     #[serde(default)]
     limits: Limits,
     #[serde(default)]
@@ -169,6 +171,7 @@ impl Scenario {
             psp: values(spells("psp")?),
             kyc: values(spells("kyc")?),
             handovers: values(handovers),
+            rollout: drawn.rollout,
             plan: Plan { faults },
             limits: drawn.limits,
             properties: drawn.properties,

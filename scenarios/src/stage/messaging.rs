@@ -16,9 +16,9 @@ use tokio::net::TcpListener;
 use crate::script::Script;
 
 use super::{
-    aws,
+    Notes, aws,
     network::{self, HTTP, REGIONS, at},
-    system,
+    rollout, system,
 };
 
 /// The Regions of the processes that publish and consume: those of a Region work while it writes.
@@ -61,24 +61,27 @@ pub(super) fn services(mut world: World, seed: u64) -> World {
 }
 
 /// The processes that publish the ledger's events and take them in.
-pub(super) fn workers(mut world: World, script: &Script) -> World {
+pub(super) fn workers(mut world: World, script: &Script, notes: &Notes) -> World {
     for (number, region) in (0..).zip(WORKERS) {
-        let host = Host::new(format!("worker-{number}"))
+        let name = format!("worker-{number}");
+        let host = Host::new(name.clone())
             .region(REGIONS[region])
             .ip(network::worker(region, number));
-        let script = script.clone();
+        let (script, notes) = (script.clone(), notes.clone());
         let host = host.run(move || {
+            let (schema, drained) = rollout::process(&script, &notes, &name);
             let mut roles = BTreeSet::from([Role::Relay, Role::Consumer]);
             if script.tuning.reconcile {
                 roles.insert(Role::Reconciler);
             }
             let config = node::NodeConfig {
+                schema,
                 roles,
                 ..system::config(region, &script)
             };
             async move {
                 let listener = TcpListener::bind(("0.0.0.0", HTTP)).await?;
-                node::run(config, aws::clients(region), listener, std::future::pending()).await
+                node::run(config, aws::clients(region), listener, drained).await
             }
         });
         world = world.host(host.restarts_after(Duration::from_secs(2)));

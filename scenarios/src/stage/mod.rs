@@ -17,6 +17,7 @@ mod decisions;
 mod messaging;
 mod network;
 mod operator;
+mod rollout;
 mod system;
 mod telemetry;
 mod trade;
@@ -56,6 +57,9 @@ struct Noted {
     /// What clients need to know: the API key and the accounts.
     opened: Option<Opened>,
     clients_done: u8,
+    /// Whether the schema bears the next version of the system; whether it bears no other.
+    expanded: bool,
+    contracted: bool,
 }
 
 #[derive(Clone)]
@@ -133,10 +137,10 @@ fn build(
     world = world.host(system::provider("kyc", network::KYC, kyc));
     for region in 0..REGIONS.len() {
         for number in 0..script.gateways {
-            world = world.host(system::gateway(region, number, script, set_up));
+            world = world.host(system::gateway(region, number, script, notes, set_up));
         }
     }
-    world = messaging::workers(world, script);
+    world = messaging::workers(world, script, notes);
     world = world.client(operator::host(script, notes, database, psp, kyc));
     for number in 0..script.workload.clients {
         world = world.client(clients::host(number, script, notes));

@@ -4,7 +4,7 @@ use std::{error::Error, time::Duration};
 
 use payments::{
     gate::{Gate, GateConfig},
-    ledger::migrate,
+    ledger::{Target, migrate},
     messages::Topology,
     region::{RoutingTable, State, hand_over},
     tenant::{self, NewTenant},
@@ -26,6 +26,7 @@ use super::{
     clients::Client,
     decisions::decide,
     network::{ELSEWHERE, REGIONS},
+    rollout,
     trade::Asked,
 };
 
@@ -53,7 +54,7 @@ pub(super) fn host(
                 api_key,
                 operator_key,
                 ..
-            } = set_up().await?;
+            } = set_up(&script).await?;
             let client = Client::new("operator", &script, &api_key, None)?;
             let operator = Client::new("operator", &script, &operator_key, None)?;
             let accounts = open_accounts(&client, script.workload.accounts).await?;
@@ -62,25 +63,14 @@ pub(super) fn host(
             }
             notes.lock().opened = Some(Opened { api_key, accounts });
 
-            sleep(script.quiet_from().saturating_sub(started.elapsed())).await;
-            let quiet_from = here().map_or(0, |here| here.at.as_nanos());
-            let started = Instant::now();
-            let mut books = None;
-            while started.elapsed() < script.limits.rest {
-                sleep(Duration::from_secs(5)).await;
-                // Before the books are read: what the last client is told meanwhile would be missing in them.
-                let clients_done = notes.lock().clients_done == script.workload.clients;
-                let read = async { Books::read(&mut superuser(&database).await?).await };
-                let Ok(Ok(read)) = timeout(Duration::from_secs(10), read).await else {
-                    continue;
-                };
-                let quiet = clients_done && is_quiet(&read) && open().await;
-                books = Some(read);
-                if quiet {
-                    break;
-                }
-                decide(&operator, &psp, &kyc).await;
-            }
+            let quiet = until_quiet(&script, &notes, &database, started, || {
+                decide(&operator, &psp, &kyc)
+            });
+            let books = tokio::select! {
+                biased;
+                books = quiet => books,
+                never = rollout::operate(&script, &database, &notes, started) => match never {},
+            };
             let told = notes.lock().history.told.clone();
             let mut again = Vec::new();
             for told in told.into_iter().filter(|told| told.is_final()) {
@@ -95,10 +85,40 @@ pub(super) fn host(
             let mut notes = notes.lock();
             notes.history.books = books;
             notes.history.told_again = again;
-            notes.history.quiet_from_nanos = quiet_from;
             Ok::<_, Box<dyn Error + Send + Sync>>(())
         }
     })
+}
+
+/// The books when everything has come to rest, or when that has taken too long; until then `meanwhile` is done again and again.
+async fn until_quiet<F: Future<Output = ()>>(
+    script: &Script,
+    notes: &Notes,
+    database: &GlobalCluster,
+    started: Instant,
+    meanwhile: impl Fn() -> F,
+) -> Option<Books> {
+    sleep(script.quiet_from().saturating_sub(started.elapsed())).await;
+    notes.lock().history.quiet_from_nanos = here().map_or(0, |here| here.at.as_nanos());
+    let started = Instant::now();
+    let mut books = None;
+    while started.elapsed() < script.limits.rest {
+        sleep(Duration::from_secs(5)).await;
+        // Before the books are read: what the last client is told meanwhile would be missing in them.
+        let clients_done = notes.lock().clients_done == script.workload.clients;
+        let rolled_out = script.rollout.is_none() || notes.lock().contracted;
+        let read = async { Books::read(&mut superuser(database).await?).await };
+        let Ok(Ok(read)) = timeout(Duration::from_secs(10), read).await else {
+            continue;
+        };
+        let quiet = clients_done && rolled_out && is_quiet(&read) && open().await;
+        books = Some(read);
+        if quiet {
+            break;
+        }
+        meanwhile().await;
+    }
+    books
 }
 
 /// Has a provider behave as the script says, from change to change.
@@ -140,7 +160,7 @@ async fn open_accounts(
 }
 
 /// At the writer, as the control plane sees it.
-async fn superuser(database: &GlobalCluster) -> Result<PgConnection, sqlx::Error> {
+pub(super) async fn superuser(database: &GlobalCluster) -> Result<PgConnection, sqlx::Error> {
     let writer = database.writer();
     let region = REGIONS.iter().position(|region| *region == writer);
     aws::ledger(region.unwrap_or_default(), "postgres")
@@ -149,7 +169,7 @@ async fn superuser(database: &GlobalCluster) -> Result<PgConnection, sqlx::Error
 }
 
 /// What the operator's program sees of the routing, through whichever Region's DynamoDB answers.
-fn routing(region: usize) -> RoutingTable {
+pub(super) fn routing(region: usize) -> RoutingTable {
     let table = GateConfig::default().table;
     RoutingTable::new(aws::clients(region).dynamodb, table, RoutingTable::LEDGER)
 }
@@ -178,9 +198,14 @@ async fn open() -> bool {
 }
 
 /// Migrates, makes the gate's table, adds a tenant.
-async fn set_up() -> Result<NewTenant, Box<dyn Error + Send + Sync>> {
+async fn set_up(script: &Script) -> Result<NewTenant, Box<dyn Error + Send + Sync>> {
     let mut connection = aws::ledger(0, "postgres").connect().await?;
-    migrate(&mut connection, REGIONS[0]).await?;
+    // Where a new version is rolled out, the schema is the one before's.
+    let target = script
+        .rollout
+        .as_ref()
+        .map_or(Target::Expanded, |_| Target::Step(1));
+    let schema = migrate(&mut connection, REGIONS[0], target).await?;
     for region in 0..REGIONS.len() {
         let clients = aws::clients(region);
         Topology::default()
@@ -191,7 +216,9 @@ async fn set_up() -> Result<NewTenant, Box<dyn Error + Send + Sync>> {
     let replicas: Vec<_> = REGIONS[1..].iter().map(|region| (*region).to_owned()).collect();
     gate.create_table(&replicas).await?;
     let table = routing(0);
-    table.create(REGIONS[0], 1, OffsetDateTime::now_utc()).await?;
+    table
+        .create(REGIONS[0], 1, schema, OffsetDateTime::now_utc())
+        .await?;
     Ok(tenant::add(&mut connection, "a tenant", Duration::from_hours(24)).await?)
 }
 

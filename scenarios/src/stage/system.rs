@@ -7,7 +7,7 @@ use payments::{
     engine::EngineConfig,
     external::{BreakerConfig, DependencyConfig},
     gate::GateConfig,
-    ledger::Grouping,
+    ledger::{Grouping, Schema},
     messages::{ConsumerConfig, RelayConfig},
     node::{self, NodeConfig, PromotionConfig, Role},
     reconcile::ReconcilerConfig,
@@ -20,8 +20,9 @@ use tokio::net::TcpListener;
 use crate::{externals::Provider, script::Script};
 
 use super::{
-    aws,
+    Notes, aws,
     network::{self, HTTP, REGIONS, at},
+    rollout,
 };
 
 /// A provider. What it knows outlives its process.
@@ -51,6 +52,7 @@ pub(super) fn config(region: usize, script: &Script) -> NodeConfig {
         worker_database: aws::ledger(region, "payments_worker"),
         replica_database: aws::replica(region, "payments_service"),
         consumer_database: aws::ledger(region, "payments_consumer"),
+        schema: Schema::default(),
         keeper: KeeperConfig::default(),
         gateways: (0..REGIONS.len()).map(urls).collect(),
         promotion: Some(PromotionConfig {
@@ -105,17 +107,26 @@ pub(super) fn config(region: usize, script: &Script) -> NodeConfig {
 
 /// A process that serves clients, takes up what others left and watches the Region that writes. When it ends it is started
 /// again, as an orchestrator does.
-pub(super) fn gateway(region: usize, number: u8, script: &Script, set_up: fn(&mut NodeConfig)) -> Host {
+pub(super) fn gateway(
+    region: usize,
+    number: u8,
+    script: &Script,
+    notes: &Notes,
+    set_up: fn(&mut NodeConfig),
+) -> Host {
     let place = network::gateway(region, number);
-    let script = script.clone();
+    let (script, notes, name) = (script.clone(), notes.clone(), place.name.clone());
     let host = Host::new(place.name).region(REGIONS[region]).ip(place.ip);
     let host = host.run(move || {
-        let mut config = config(region, &script);
+        let (schema, drained) = rollout::process(&script, &notes, &name);
+        let mut config = NodeConfig {
+            schema,
+            ..config(region, &script)
+        };
         set_up(&mut config);
         async move {
             let listener = TcpListener::bind(("0.0.0.0", HTTP)).await?;
-            let never = std::future::pending();
-            node::run(config, aws::clients(region), listener, never).await
+            node::run(config, aws::clients(region), listener, drained).await
         }
     });
     host.restarts_after(Duration::from_secs(2))

@@ -1,119 +1,19 @@
 //! Two processes are killed at random moments under load, in turn, and started again. In the end, what the provider took is what the
 //! ledger says, and whoever was told that a payment succeeded finds it.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
-use scenarios::{
-    externals::{Behaviour, Kind},
-    history::{Books, History},
-    properties::{Violation, judge},
-    script::Limits,
-};
-use serde_json::{Value, json};
-use tokio::time::sleep;
+use scenarios::externals::{Behaviour, Kind};
 
-use crate::system::{Client, Process, Surroundings, Told, sale, unreliable};
+use crate::{
+    shop::{Shop, await_answers, verdict},
+    system::{Client, Process, Surroundings, unreliable},
+};
 
 /// Clients at a time.
 const CLIENTS: u64 = 16;
 /// Processes that serve them.
 const PROCESSES: usize = 2;
-
-/// What clients do and what they were told: shared by all of them.
-#[derive(Default)]
-struct Shop {
-    clients: Mutex<Vec<Client>>,
-    stop: AtomicBool,
-    next: AtomicU64,
-    /// Requests with their final answers.
-    told: Mutex<BTreeMap<String, (String, Value, Told)>>,
-    /// How often clients heard what.
-    heard: Mutex<BTreeMap<String, u32>>,
-}
-
-impl Shop {
-    fn client(&self) -> Client {
-        let clients = self.clients.lock().unwrap();
-        fastrand::choice(clients.iter())
-            .expect("processes were started")
-            .clone()
-    }
-
-    /// Asks until there is a final answer, under the same key all the time: what a careful client does.
-    async fn insist(&self, path: &str, body: &Value) -> Told {
-        let key = format!("key-{}", self.next.fetch_add(1, Ordering::Relaxed));
-        let started = Instant::now();
-        loop {
-            assert!(
-                started.elapsed() < Duration::from_secs(120),
-                "no final answer to {path} {key}"
-            );
-            let told = self.client().try_post(path, &key, body).await;
-            let what = match &told {
-                Ok(told) if told.status < 400 => told.status.to_string(),
-                Ok(told) => format!("{} {}", told.status, told.problem()),
-                Err(_) => "no answer".to_owned(),
-            };
-            *self.heard.lock().unwrap().entry(what).or_default() += 1;
-            match told {
-                // In flight, or down: come back.
-                Ok(told) if told.status == 503 || (told.status == 409 && told.retry_after.is_some()) => {
-                    sleep(Duration::from_millis(fastrand::u64(20..200))).await;
-                }
-                Ok(told) => {
-                    assert!(told.status < 500, "{path}: {told:?}");
-                    let kept = (path.to_owned(), body.clone(), told.clone());
-                    self.told.lock().unwrap().insert(key, kept);
-                    return told;
-                }
-                // Killed while it worked on it, or not up yet.
-                Err(_) => sleep(Duration::from_millis(fastrand::u64(20..100))).await,
-            }
-        }
-    }
-
-    /// A customer's day, over and over.
-    async fn trade(&self, buyer: &str, seller: &str) {
-        while !self.stop.load(Ordering::Relaxed) {
-            match fastrand::u8(0..4) {
-                0 => {
-                    self.insist("/v1/charges", &sale(buyer, fastrand::i64(1..500)))
-                        .await;
-                }
-                1 => {
-                    let mut hold = sale(seller, fastrand::i64(2..500));
-                    hold["capture"] = json!(false);
-                    let held = self.insist("/v1/charges", &hold).await;
-                    if held.status != 201 {
-                        continue;
-                    }
-                    let charge = format!("/v1/charges/{}", held.id("payment_id"));
-                    self.insist(&format!("{charge}/capture"), &json!({"amount": 1}))
-                        .await;
-                    self.insist(
-                        &format!("{charge}/{}", if fastrand::bool() { "void" } else { "capture" }),
-                        &json!({}),
-                    )
-                    .await;
-                    self.insist(&format!("{charge}/refund"), &json!({})).await;
-                }
-                _ => {
-                    let body = json!({
-                        "payer": buyer, "payee": seller, "amount": fastrand::i64(10..300), "currency": "EUR", "fee": 3
-                    });
-                    self.insist("/v1/settlements", &body).await;
-                }
-            }
-        }
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_random_moments_it_loses_nothing_and_takes_nothing_twice() {
@@ -130,23 +30,9 @@ async fn killed_at_random_moments_it_loses_nothing_and_takes_nothing_twice() {
     };
     let (mut processes, clients): (Vec<_>, Vec<_>) = (0..PROCESSES).map(|_| start()).unzip();
     *shop.clients.lock().unwrap() = clients;
-    let mut accounts = Vec::new();
-    for number in 0..4 {
-        accounts.push(
-            shop.client()
-                .open_account(&format!("account-{number}"), "EUR")
-                .await,
-        );
-    }
     surroundings.psp.behave(unreliable());
     surroundings.kyc.behave(unreliable());
-    let traders: Vec<_> = (0..CLIENTS)
-        .map(|number| {
-            let (shop, accounts) = (shop.clone(), accounts.clone());
-            let (buyer, seller) = ((number % 4) as usize, ((number + 1) % 4) as usize);
-            tokio::spawn(async move { shop.trade(&accounts[buyer], &accounts[seller]).await })
-        })
-        .collect();
+    let traders = shop.open(CLIENTS).await;
     for number in 0..kills {
         await_answers(&shop, fastrand::u32(0..12)).await;
         let place = number as usize % PROCESSES;
@@ -160,33 +46,12 @@ async fn killed_at_random_moments_it_loses_nothing_and_takes_nothing_twice() {
     // The last faults are over; everything must come to its end.
     surroundings.psp.behave(Behaviour::default());
     surroundings.kyc.behave(Behaviour::default());
-    shop.stop.store(true, Ordering::Relaxed);
-    for trader in traders {
-        trader.await.unwrap();
-    }
-    quiesce(&surroundings).await;
-
-    let books = Books::read(&mut surroundings.superuser().await).await.unwrap();
-    let effects = surroundings.psp.effects();
-    let history = History {
-        effects: effects.clone(),
-        books: Some(books),
-        ..History::default()
-    };
-    assert_eq!(verdict(&history), []);
-    // Everybody who was told something is told the same again.
-    let told = std::mem::take(&mut *shop.told.lock().unwrap());
-    for (key, (path, body, first)) in &told {
-        let again = shop.client().post(path, key, body).await;
-        // Refusals are decided anew; what was begun is answered for good.
-        if first.status < 300 || first.status == 402 {
-            assert_eq!(again, *first, "{path} {key}");
-        }
-    }
+    let (history, answers) = shop.close(traders, &surroundings).await;
+    let effects = history.effects.clone();
     assert!(processes.into_iter().all(Process::terminate));
     println!(
         "{kills} kills, {} answers, {} effects at the provider; clients heard {:?}",
-        told.len(),
+        answers,
         effects.len(),
         shop.heard.lock().unwrap()
     );
@@ -199,50 +64,4 @@ async fn killed_at_random_moments_it_loses_nothing_and_takes_nothing_twice() {
     let sale = effects.iter().position(|effect| effect.kind == Kind::Sale);
     lost.effects.remove(sale.expect("there were sales"));
     assert!(!verdict(&lost).is_empty());
-}
-
-/// All properties but the one of the telemetry: what these processes say of themselves is not recorded.
-fn verdict(history: &History) -> Vec<Violation> {
-    let violations = judge(history, &Limits::default()).into_iter();
-    violations
-        .filter(|violation| violation.property != "telemetry")
-        .collect()
-}
-
-/// Waits until clients have heard so many answers since, or for 3 s: so that a slow machine kills no less at random, and no
-/// process before it has done anything.
-async fn await_answers(shop: &Shop, count: u32) {
-    let heard = || -> u32 {
-        let heard = shop.heard.lock().unwrap();
-        let answers = heard
-            .iter()
-            .filter(|(what, _)| *what != "no answer" && !what.contains("in-flight"));
-        answers.map(|(_, times)| times).sum()
-    };
-    let (before, started) = (heard(), Instant::now());
-    while heard() < before + count && started.elapsed() < Duration::from_secs(3) {
-        sleep(Duration::from_millis(5)).await;
-    }
-    sleep(Duration::from_millis(fastrand::u64(0..100))).await;
-}
-
-/// Waits until every operation is settled and every event has reached everybody.
-async fn quiesce(surroundings: &Surroundings) {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    let mut superuser = surroundings.superuser().await;
-    loop {
-        let books = Books::read(&mut superuser).await.unwrap();
-        let undelivered = books
-            .deliveries
-            .missing()
-            .into_iter()
-            .map(|missing| missing.to_string());
-        let pending = books.pending().map(|operation| operation.key.clone());
-        let unfinished: Vec<_> = pending.chain(undelivered).collect();
-        if unfinished.is_empty() {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{unfinished:#?}");
-        sleep(Duration::from_secs(1)).await;
-    }
 }

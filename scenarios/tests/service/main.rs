@@ -4,6 +4,9 @@
 mod api;
 mod bad_input;
 mod crash;
+mod fuzz;
 mod messages;
 mod queue;
+mod rollout;
+mod shop;
 mod system;

@@ -45,11 +45,16 @@ fn run(command: &mut Command) -> String {
 impl Surroundings {
     /// With these settings of PostgreSQL.
     pub(crate) fn start(settings: &str) -> Self {
+        Self::start_with(settings, &[], &[])
+    }
+
+    /// With these variables besides, and the database migrated with these arguments besides.
+    pub(crate) fn start_with(settings: &str, variables: &[(&str, &str)], migrate: &[&str]) -> Self {
         let postgres = Server::start(settings).unwrap_or_else(|error| panic!("{error}"));
         postgres.create_database("ledger").unwrap();
         let (psp, kyc) = (Provider::default(), Provider::default());
-        let (variables, psp_url, kyc_url) = serve_others(&psp, &kyc);
-        let mut environment = variables;
+        let (services, psp_url, kyc_url) = serve_others(&psp, &kyc);
+        let mut environment = services;
         let url = |user| postgres.url(user, "ledger");
         for (name, value) in [
             ("PAYMENTS_OWNER_DATABASE_URL", url("postgres")),
@@ -65,17 +70,17 @@ impl Surroundings {
         ] {
             environment.push((name.to_owned(), value));
         }
+        let besides = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        environment.extend(besides);
         let program = |arguments: &[&str]| {
             let mut command = Command::new(PROGRAM);
             command.args(arguments).envs(environment.iter().cloned());
             command
         };
-        run(&mut program(&[
-            "migrate",
-            "--gate-replicas",
-            "us-east-2,us-west-2",
-            "--subscribe",
-        ]));
+        let usual = ["migrate", "--gate-replicas", "us-east-2,us-west-2", "--subscribe"];
+        run(&mut program(&[&usual, migrate].concat()));
         let printed = run(&mut program(&["tenant", "--name", "a tenant"]));
         let value = |name: &str| {
             let line = printed
@@ -107,6 +112,18 @@ impl Surroundings {
     pub(crate) fn program(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(PROGRAM);
         run(command.args(arguments).envs(self.environment.iter().cloned()))
+    }
+
+    /// What a subcommand says on its way to failure.
+    pub(crate) fn program_fails(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(PROGRAM);
+        let done = command
+            .args(arguments)
+            .envs(self.environment.iter().cloned())
+            .output()
+            .unwrap();
+        assert!(!done.status.success(), "{arguments:?}");
+        String::from_utf8(done.stderr).unwrap()
     }
 
     /// A process of the system, ready to serve.

@@ -6,6 +6,7 @@
 mod faults;
 mod messages;
 mod regions;
+mod rollout;
 mod shrink;
 
 use std::panic::catch_unwind;
@@ -18,11 +19,17 @@ fn main() {
         return faults::program(rest);
     }
     let wanted: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
-    let chosen: Vec<&Test> = [faults::TESTS, messages::TESTS, regions::TESTS, shrink::TESTS]
-        .into_iter()
-        .flatten()
-        .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str())))
-        .collect();
+    let chosen: Vec<&Test> = [
+        faults::TESTS,
+        messages::TESTS,
+        regions::TESTS,
+        rollout::TESTS,
+        shrink::TESTS,
+    ]
+    .into_iter()
+    .flatten()
+    .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str())))
+    .collect();
     if words.iter().any(|word| word == "--list") {
         chosen.iter().for_each(|(name, _)| println!("{name}: test"));
         return;

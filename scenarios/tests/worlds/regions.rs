@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use payments::node::NodeConfig;
+use payments::node::{NodeConfig, Role};
 use scenarios::{
     script::{Handover, Script, Workload},
     stage::{REGIONS, perform_as},
@@ -38,6 +38,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "a_writer_that_cannot_read_the_routing_stops",
         a_writer_that_cannot_read_the_routing_stops,
+    ),
+    (
+        "without_self_demotion_two_writers_are_caught",
+        without_self_demotion_two_writers_are_caught,
     ),
     (
         "a_region_is_evacuated_and_returns",
@@ -77,6 +81,15 @@ fn reached(verdicts: &[Verdict], point: &str) -> usize {
     count
 }
 
+/// The longest time in which nobody got an answer, in each world.
+fn outages(verdicts: &[Verdict]) -> Vec<Duration> {
+    let outage = |verdict: &Verdict| Duration::from_nanos(verdict.measures.longest_outage_nanos);
+    let mut outages: Vec<_> = verdicts.iter().map(outage).collect();
+    outages.sort();
+    println!("  without any answer for {outages:.0?}");
+    outages
+}
+
 fn lost_and_back(seed: u64) -> Script {
     let mut draw = draws(seed);
     let lost = Fault::region_loss(REGIONS[0]).at(draw(20, 60));
@@ -94,6 +107,7 @@ fn a_region_is_lost_for_good() {
         script(seed, "region-lost", vec![lost])
     });
     assert_eq!(reached(&verdicts, "region-given-up"), verdicts.len());
+    outages(&verdicts);
 }
 
 fn a_region_is_cut_off() {
@@ -199,6 +213,57 @@ fn deaf(seed: u64) -> Script {
 fn a_writer_that_cannot_read_the_routing_stops() {
     let verdicts = hold(seeds(8), deaf);
     assert!(reached(&verdicts, "region-given-up") > 0);
+}
+
+/// A writer that looks dead from the other Regions and is not: nobody there hears its gateways or its controllers, and it cannot
+/// read that it was given up. Clients reach it, and so do the providers and the gate's table.
+fn unheard(seed: u64) -> Script {
+    let script = deaf(seed);
+    let first = &script.plan.faults[0];
+    let (at, lasting) = (first.at, first.lasting.unwrap_or_default());
+    let mut faults = script.plan.faults;
+    for number in 0..script.gateways {
+        let gateway = format!("gateway-{}-{number}", REGIONS[0]);
+        for other in &REGIONS[1..] {
+            faults.push(Fault::partition(&gateway, *other).at(at).lasting(lasting));
+        }
+    }
+    Script {
+        scenario: "unheard-writer".to_owned(),
+        workload: Workload {
+            accounts: 2,
+            collide_ppm: 500_000,
+            requests: 24,
+            ..script.workload
+        },
+        plan: Plan { faults },
+        ..script
+    }
+}
+
+fn unheard_without_controllers(config: &mut NodeConfig) {
+    if config.region == REGIONS[0] {
+        config.roles.remove(&Role::Controller);
+    }
+}
+
+/// The control of self-demotion: with it two Regions never write at a time, and without it they spend the same money.
+fn without_self_demotion_two_writers_are_caught() {
+    for seed in seeds(2) {
+        let script = unheard(seed);
+        let verdict = Verdict::of(
+            &script,
+            &perform_as(&script, Sink::Off, unheard_without_controllers),
+        );
+        assert_eq!(verdict.conclusion, Conclusion::Held, "seed {seed}");
+        assert_eq!(reached(&[verdict], "region-given-up"), 1);
+    }
+    caught(2, "captures", unheard, |config| {
+        unheard_without_controllers(config);
+        if config.region == REGIONS[0] {
+            config.keeper.lease = Duration::from_hours(24);
+        }
+    });
 }
 
 fn evacuated(seed: u64) -> Script {

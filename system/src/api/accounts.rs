@@ -17,7 +17,7 @@ use crate::{
 
 use super::{
     Api,
-    extract::{Asked, Tenant},
+    extract::{Asked, Key, Tenant},
     problem::Problem,
 };
 
@@ -44,7 +44,7 @@ pub(super) fn account_id(text: &str) -> Result<AccountId, Problem> {
 
 /// Opens an account.
 #[utoipa::path(post, path = "/v1/accounts", request_body = OpenAccount, security(("api_key" = [])),
-    params(("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
+    params(Key),
     responses((status = 201, body = AccountView), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn open(State(api): State<Arc<Api>>, asked: Asked<OpenAccount>) -> Result<Answer, Problem> {
     let mutation = Mutation::OpenAccount {
@@ -76,6 +76,7 @@ async fn find(api: &Api, tenant: TenantId, id: AccountId) -> Result<AccountView,
 /// Which page of a statement.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Page {
     /// Entries before this one; the `next` of the page before. The latest page if missing.
     #[param(minimum = 1)]
@@ -123,7 +124,7 @@ pub(super) async fn statement(
 
 /// Stops an account's movements.
 #[utoipa::path(post, path = "/v1/accounts/{account_id}/freeze", security(("api_key" = [])),
-    params(("account_id" = uuid::Uuid, Path), ("Idempotency-Key" = String, Header)),
+    params(("account_id" = uuid::Uuid, Path), Key),
     responses((status = 200, body = AccountView), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn freeze(
     State(api): State<Arc<Api>>,
@@ -140,7 +141,7 @@ pub(super) async fn freeze(
 
 /// Lets an account's movements go on.
 #[utoipa::path(post, path = "/v1/accounts/{account_id}/unfreeze", security(("api_key" = [])),
-    params(("account_id" = uuid::Uuid, Path), ("Idempotency-Key" = String, Header)),
+    params(("account_id" = uuid::Uuid, Path), Key),
     responses((status = 200, body = AccountView), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn unfreeze(
     State(api): State<Arc<Api>>,

@@ -109,6 +109,21 @@ impl<T> Asked<T> {
     }
 }
 
+/// What every mutation is asked for under.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "the description of a header that `Asked` reads")]
+pub(super) struct Key {
+    /// The client's own name for the request: visible ASCII.
+    #[param(
+        rename = "Idempotency-Key",
+        min_length = 1,
+        max_length = 255,
+        pattern = "^[!-~]+$"
+    )]
+    key: String,
+}
+
 fn key(parts: &Parts) -> Result<IdempotencyKey, Problem> {
     let wrong = |detail: &str| {
         let status = StatusCode::BAD_REQUEST;

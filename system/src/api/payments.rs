@@ -21,7 +21,7 @@ use crate::{
 use super::{
     Api,
     accounts::Empty,
-    extract::{Asked, Operator, Tenant},
+    extract::{Asked, Key, Operator, Tenant},
     problem::Problem,
 };
 
@@ -95,7 +95,7 @@ fn payment_id(text: &str) -> Result<PaymentId, Problem> {
 
 /// Charges through the payment service provider.
 #[utoipa::path(post, path = "/v1/charges", request_body = Charge, security(("api_key" = [])),
-    params(("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
+    params(Key),
     responses((status = 201, body = PaymentView), (status = 402, description = "The provider declined"),
         (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn charge(State(api): State<Arc<Api>>, asked: Asked<Charge>) -> Result<Answer, Problem> {
@@ -123,7 +123,7 @@ pub(super) async fn charge(State(api): State<Arc<Api>>, asked: Asked<Charge>) ->
 
 /// Takes what a charge holds, or a part.
 #[utoipa::path(post, path = "/v1/charges/{payment_id}/capture", request_body = Part, security(("api_key" = [])),
-    params(("payment_id" = uuid::Uuid, Path), ("Idempotency-Key" = String, Header)),
+    params(("payment_id" = uuid::Uuid, Path), Key),
     responses((status = 200, body = PaymentView), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn capture(
     State(api): State<Arc<Api>>,
@@ -139,7 +139,7 @@ pub(super) async fn capture(
 
 /// Gives up what a charge still holds.
 #[utoipa::path(post, path = "/v1/charges/{payment_id}/void", security(("api_key" = [])),
-    params(("payment_id" = uuid::Uuid, Path), ("Idempotency-Key" = String, Header)),
+    params(("payment_id" = uuid::Uuid, Path), Key),
     responses((status = 200, body = PaymentView), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn void(
     State(api): State<Arc<Api>>,
@@ -152,7 +152,7 @@ pub(super) async fn void(
 
 /// Gives back what a charge took, or a part.
 #[utoipa::path(post, path = "/v1/charges/{payment_id}/refund", request_body = Part, security(("api_key" = [])),
-    params(("payment_id" = uuid::Uuid, Path), ("Idempotency-Key" = String, Header)),
+    params(("payment_id" = uuid::Uuid, Path), Key),
     responses((status = 200, body = PaymentView), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn refund(
     State(api): State<Arc<Api>>,
@@ -168,7 +168,7 @@ pub(super) async fn refund(
 
 /// Starts a marketplace settlement: hold, verify the payee, release less the fee, pay out.
 #[utoipa::path(post, path = "/v1/settlements", request_body = Settlement, security(("api_key" = [])),
-    params(("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
+    params(Key),
     responses((status = 202, body = PaymentView), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn settle(State(api): State<Arc<Api>>, asked: Asked<Settlement>) -> Result<Answer, Problem> {
     let body = &asked.body;
@@ -290,7 +290,7 @@ pub(super) async fn limbo(
 
 /// Ends a limbo with what an operator found out.
 #[utoipa::path(post, path = "/v1/limbo/{payment_id}/decision", request_body = Decision, security(("api_key" = [])),
-    params(("payment_id" = uuid::Uuid, Path), ("Idempotency-Key" = String, Header)),
+    params(("payment_id" = uuid::Uuid, Path), Key),
     responses((status = 200, body = PaymentView), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn decide(
     State(api): State<Arc<Api>>,

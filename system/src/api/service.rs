@@ -66,8 +66,8 @@ pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Result<Json<Ready>, P
     }))
 }
 
-/// Counters in Prometheus' text format.
-#[utoipa::path(get, path = "/metrics", responses((status = 200, body = String, content_type = "text/plain")))]
+/// Counters in the text format of OpenMetrics, which Prometheus reads.
+#[utoipa::path(get, path = "/metrics", responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
     text(&api.metrics)
 }

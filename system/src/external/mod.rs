@@ -241,7 +241,12 @@ impl Dependency {
             return true;
         }
         let age = OffsetDateTime::now_utc() - operation.created_at;
-        age < self.config.key_window.saturating_sub(self.config.key_margin)
+        age < self.memory()
+    }
+
+    /// For how long the dependency surely knows the key of an operation from when that was intended.
+    pub fn memory(&self) -> Duration {
+        self.config.key_window.saturating_sub(self.config.key_margin)
     }
 
     async fn request(&self, payment: &Payment, operation: &Operation, limit: Duration) -> Heard {

@@ -97,6 +97,8 @@ pub(super) struct Changes {
     pub answers: BTreeMap<(TenantId, IdempotencyKey), Answer>,
     pub payments: BTreeMap<(TenantId, PaymentId), Change>,
     pub operations: BTreeMap<OperationId, Change>,
+    /// When operations got their outcome.
+    pub settled: BTreeMap<OperationId, OffsetDateTime>,
     pub accounts: BTreeMap<(TenantId, AccountId), Change>,
     pub transfers: Vec<Transfer>,
     pub events: Vec<Event>,

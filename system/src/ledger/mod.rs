@@ -57,7 +57,7 @@ pub use payment::{Kind, Operation, OperationId, OperationKind, Outcome, Payment,
 pub use poster::Grouping;
 pub use read::{Caller, PAGE_MAX, StatementEntry, TraceStep};
 pub use refusal::Refusal;
-pub use schema::{SchemaError, migrate};
+pub use schema::{Schema, SchemaError, Target, contracts_to, migrate};
 pub use view::{AccountView, PaymentView};
 pub(crate) use within::within;
 pub use work::{due_operations, hasten, put_off};
@@ -73,10 +73,12 @@ pub struct Ledger {
 impl Ledger {
     /// The ledger behind a pool of connections of the role `payments_service`, for a process in `region`. Each group is
     /// written under the authority that is current when it starts, or not at all.
-    pub fn new(pool: PgPool, region: &str, authority: Authority, grouping: Grouping) -> Self {
+    /// It writes this version of the schema.
+    pub fn new(pool: PgPool, region: &str, schema: Schema, authority: Authority, grouping: Grouping) -> Self {
         let writer = poster::Writer {
             pool: pool.clone(),
             region: region.into(),
+            schema,
             authority: authority.clone(),
         };
         let poster = poster::Poster::start(&writer, grouping);

@@ -59,6 +59,7 @@ impl Book {
             Outcome::Declined { reason } => (Progress::Declined, reason),
         };
         self.finish(operation.id, state, reference.clone());
+        self.changes.settled.insert(operation.id, at);
         let answer = operation.request.as_ref().map(|request| {
             let answer = self.outcome_answer(operation, kind, outcome);
             self.answer(tenant, request, answer.clone());

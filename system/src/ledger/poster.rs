@@ -13,6 +13,7 @@ use super::{
     command::{Command, Reply},
     epoch::Authority,
     error::LedgerError,
+    schema::Schema,
 };
 
 /// How commands are grouped.
@@ -45,6 +46,8 @@ pub(super) struct Writer {
     pub pool: PgPool,
     /// The Region of this process.
     pub region: Arc<str>,
+    /// The version of the schema that it writes.
+    pub schema: Schema,
     /// Under which epoch it may.
     pub authority: Authority,
 }

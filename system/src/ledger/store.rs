@@ -12,7 +12,9 @@ use super::{
     book::{Book, Change},
     command::Answer,
     error::LedgerError,
+    payment::Operation,
     poster::Writer,
+    schema::Schema,
 };
 
 /// The rows of a table to which something of one kind is to be done.
@@ -45,7 +47,7 @@ impl Book {
         self.insert_payments(connection).await?;
         self.update_payments(connection).await?;
         self.store_requests(connection).await?;
-        self.store_operations(connection).await?;
+        self.store_operations(connection, writer.schema).await?;
         self.insert_transfers(connection, epoch).await?;
         self.insert_legs(connection).await?;
         self.update_accounts(connection).await?;
@@ -214,47 +216,77 @@ impl Book {
         Ok(())
     }
 
-    async fn store_operations(&self, connection: &mut PgConnection) -> Result<(), LedgerError> {
+    async fn store_operations(
+        &self,
+        connection: &mut PgConnection,
+        schema: Schema,
+    ) -> Result<(), LedgerError> {
+        let settled_at = |row: &&Operation| self.changes.settled.get(&row.id).copied();
         // What is finished goes first: of a payment's operations only one may be under way.
         let rows = changed(&self.changes.operations, &self.operations, Change::Update);
         if !rows.is_empty() {
-            sqlx::query(
-                "update operation o set state = c.state, reference = c.reference \
-                 from unnest($1::uuid[], $2::uuid[], $3::text[], $4::int4[], $5::text[], $6::text[]) \
-                      as c (tenant_id, payment_id, kind, seq, state, reference) \
-                 where o.tenant_id = c.tenant_id and o.payment_id = c.payment_id and o.kind = c.kind and o.seq = c.seq",
-            )
-            .bind(column(&rows, |row| row.id.tenant.0))
-            .bind(column(&rows, |row| row.id.payment.0))
-            .bind(column(&rows, |row| row.id.kind.name()))
-            .bind(column(&rows, |row| row.id.seq))
-            .bind(column(&rows, |row| row.state.name()))
-            .bind(column(&rows, |row| row.reference.as_deref()))
-            .execute(&mut *connection)
-            .await?;
+            let update = match schema {
+                Schema::V1 => {
+                    "update operation o set state = c.state, reference = c.reference \
+                     from unnest($1::uuid[], $2::uuid[], $3::text[], $4::int4[], $5::text[], $6::text[]) \
+                          as c (tenant_id, payment_id, kind, seq, state, reference) \
+                     where o.tenant_id = c.tenant_id and o.payment_id = c.payment_id and o.kind = c.kind and o.seq = c.seq"
+                }
+                Schema::V2 => {
+                    "update operation o set state = c.state, reference = c.reference, settled_at = c.settled_at \
+                     from unnest($1::uuid[], $2::uuid[], $3::text[], $4::int4[], $5::text[], $6::text[], $7::timestamptz[]) \
+                          as c (tenant_id, payment_id, kind, seq, state, reference, settled_at) \
+                     where o.tenant_id = c.tenant_id and o.payment_id = c.payment_id and o.kind = c.kind and o.seq = c.seq"
+                }
+            };
+            let update = sqlx::query(update)
+                .bind(column(&rows, |row| row.id.tenant.0))
+                .bind(column(&rows, |row| row.id.payment.0))
+                .bind(column(&rows, |row| row.id.kind.name()))
+                .bind(column(&rows, |row| row.id.seq))
+                .bind(column(&rows, |row| row.state.name()))
+                .bind(column(&rows, |row| row.reference.as_deref()));
+            let update = match schema {
+                Schema::V1 => update,
+                Schema::V2 => update.bind(column(&rows, settled_at)),
+            };
+            update.execute(&mut *connection).await?;
         }
         let rows = changed(&self.changes.operations, &self.operations, Change::Insert);
         if !rows.is_empty() {
-            sqlx::query(
-                "insert into operation (tenant_id, payment_id, kind, seq, amount, state, reference, idempotency_key, fence, \
-                        attempts, lease_until, created_at) \
-                 select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::int4[], $5::int8[], $6::text[], $7::text[], \
-                        $8::text[], $9::int8[], $10::int4[], $11::timestamptz[], $12::timestamptz[])",
-            )
-            .bind(column(&rows, |row| row.id.tenant.0))
-            .bind(column(&rows, |row| row.id.payment.0))
-            .bind(column(&rows, |row| row.id.kind.name()))
-            .bind(column(&rows, |row| row.id.seq))
-            .bind(column(&rows, |row| row.amount.get()))
-            .bind(column(&rows, |row| row.state.name()))
-            .bind(column(&rows, |row| row.reference.as_deref()))
-            .bind(column(&rows, |row| row.request.as_ref().map(|key| key.as_str())))
-            .bind(column(&rows, |row| row.fence))
-            .bind(column(&rows, |row| row.attempts))
-            .bind(column(&rows, |row| row.lease_until))
-            .bind(column(&rows, |row| row.created_at))
-            .execute(connection)
-            .await?;
+            let insert = match schema {
+                Schema::V1 => {
+                    "insert into operation (tenant_id, payment_id, kind, seq, amount, state, reference, idempotency_key, \
+                            fence, attempts, lease_until, created_at) \
+                     select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::int4[], $5::int8[], $6::text[], \
+                            $7::text[], $8::text[], $9::int8[], $10::int4[], $11::timestamptz[], $12::timestamptz[])"
+                }
+                Schema::V2 => {
+                    "insert into operation (tenant_id, payment_id, kind, seq, amount, state, reference, idempotency_key, \
+                            fence, attempts, lease_until, created_at, settled_at) \
+                     select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::int4[], $5::int8[], $6::text[], \
+                            $7::text[], $8::text[], $9::int8[], $10::int4[], $11::timestamptz[], $12::timestamptz[], \
+                            $13::timestamptz[])"
+                }
+            };
+            let insert = sqlx::query(insert)
+                .bind(column(&rows, |row| row.id.tenant.0))
+                .bind(column(&rows, |row| row.id.payment.0))
+                .bind(column(&rows, |row| row.id.kind.name()))
+                .bind(column(&rows, |row| row.id.seq))
+                .bind(column(&rows, |row| row.amount.get()))
+                .bind(column(&rows, |row| row.state.name()))
+                .bind(column(&rows, |row| row.reference.as_deref()))
+                .bind(column(&rows, |row| row.request.as_ref().map(|key| key.as_str())))
+                .bind(column(&rows, |row| row.fence))
+                .bind(column(&rows, |row| row.attempts))
+                .bind(column(&rows, |row| row.lease_until))
+                .bind(column(&rows, |row| row.created_at));
+            let insert = match schema {
+                Schema::V1 => insert,
+                Schema::V2 => insert.bind(column(&rows, settled_at)),
+            };
+            insert.execute(connection).await?;
         }
         Ok(())
     }

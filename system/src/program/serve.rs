@@ -13,7 +13,7 @@ use crate::{
     engine::EngineConfig,
     external::{BreakerConfig, DependencyConfig},
     gate::GateConfig,
-    ledger::Grouping,
+    ledger::{Grouping, Schema},
     messages::{ConsumerConfig, RelayConfig},
     node::{self, NodeConfig, PromotionConfig, Role},
     reconcile::ReconcilerConfig,
@@ -55,6 +55,9 @@ pub(super) struct Arguments {
     /// Seconds for which a process may write on what it has read of the routing
     #[arg(long, env = "PAYMENTS_WRITER_LEASE", default_value_t = KeeperConfig::default().lease.as_secs())]
     writer_lease: u64,
+    /// The version of the schema to write: the one before the last until `payments migrate` has been run
+    #[arg(long, env = "PAYMENTS_SCHEMA", value_enum, default_value_t)]
+    schema: Schema,
     /// Of a controller: this Region's cluster, as payments_controller
     #[arg(long, env = "PAYMENTS_CONTROLLER_DATABASE_URL", hide_env_values = true)]
     controller_database_url: Option<String>,
@@ -190,10 +193,8 @@ pub(super) async fn run(arguments: Arguments) -> Done {
     let writer_lease = Duration::from_secs(arguments.writer_lease.max(1));
     let config = NodeConfig {
         replica_database: replica.parse()?,
-        keeper: KeeperConfig {
-            lease: writer_lease,
-            interval: writer_lease / 4,
-        },
+        schema: arguments.schema,
+        keeper: KeeperConfig::of(writer_lease),
         gateways,
         promotion,
         roles: arguments.roles.into_iter().collect(),

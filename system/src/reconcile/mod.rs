@@ -30,8 +30,15 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 
 use crate::{
-    backoff::full_jitter, clock::now, drain::Drain, engine::Externals, gate::Gate, id::TenantId,
-    ledger::Authority, messages::Topology, metrics::Metrics,
+    backoff::full_jitter,
+    clock::now,
+    drain::Drain,
+    engine::Externals,
+    gate::Gate,
+    id::TenantId,
+    ledger::{Authority, Schema},
+    messages::Topology,
+    metrics::Metrics,
 };
 
 /// How the reconciler works.
@@ -66,6 +73,8 @@ impl Default for ReconcilerConfig {
 pub struct Reconciler {
     /// Of the role `payments_worker`.
     pub pool: PgPool,
+    /// The version of the schema that is relied on.
+    pub schema: Schema,
     /// The gate.
     pub gate: Gate,
     /// The providers.

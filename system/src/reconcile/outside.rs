@@ -1,58 +1,81 @@
 //! Outcomes: what the ledger booked and what the providers say they did.
 
-use sqlx::PgPool;
+use sqlx::{PgPool, Row};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     drain::Drain,
-    ledger::{LedgerError, Operation, Outcome, Progress, load_operation, within},
+    ledger::{LedgerError, Operation, Outcome, Progress, Schema, load_operation, within},
 };
 
 use super::{Difference, Reconciler};
 
-/// Where a page starts: after this operation.
-type After = (Uuid, Uuid, String, i32);
-
-/// A page of operations that have an outcome and are older than a time, in the order of their keys.
-async fn outcomes(
-    pool: &PgPool,
-    after: After,
+/// A page of operations that have an outcome: what comes after an operation, in the order of time and keys.
+#[derive(Clone, Debug)]
+struct Page {
+    after_at: OffsetDateTime,
+    after: (Uuid, Uuid, String, i32),
+    /// Outcomes from this time on are left out.
     before: OffsetDateTime,
     count: i64,
-) -> Result<Vec<Operation>, LedgerError> {
+}
+
+/// Version 1 of the schema does not say when an operation got its outcome: all that there ever were are looked through, by keys.
+const BY_KEY: &str = "select *, created_at as since from operation \
+     where $1::timestamptz is not null \
+       and (tenant_id > $2 or (tenant_id = $2 and (payment_id > $3 or (payment_id = $3 \
+            and (kind > $4 or (kind = $4 and seq > $5)))))) \
+       and state in ('succeeded', 'declined') and created_at < $6 \
+     order by tenant_id, payment_id, kind, seq limit $7";
+
+/// As the index `operation_settled` has them.
+const BY_TIME: &str = "select *, coalesce(settled_at, created_at) as since from operation \
+     where (coalesce(settled_at, created_at), tenant_id, payment_id, kind, seq) > ($1, $2, $3, $4, $5) \
+       and state in ('succeeded', 'declined') and coalesce(settled_at, created_at) < $6 \
+     order by coalesce(settled_at, created_at), tenant_id, payment_id, kind, seq limit $7";
+
+async fn outcomes(
+    pool: &PgPool,
+    schema: Schema,
+    page: Page,
+) -> Result<Vec<(OffsetDateTime, Operation)>, LedgerError> {
+    let query = match schema {
+        Schema::V1 => BY_KEY,
+        Schema::V2 => BY_TIME,
+    };
     let rows = within(pool, move |connection| {
         Box::pin(async move {
-            let query = "select * from operation \
-                         where (tenant_id > $1 or (tenant_id = $1 and (payment_id > $2 or (payment_id = $2 \
-                                and (kind > $3 or (kind = $3 and seq > $4)))))) \
-                           and state in ('succeeded', 'declined') and created_at < $5 \
-                         order by tenant_id, payment_id, kind, seq limit $6";
-            let query = sqlx::query(query)
-                .bind(after.0)
-                .bind(after.1)
-                .bind(after.2)
-                .bind(after.3);
-            Ok(query.bind(before).bind(count).fetch_all(connection).await?)
+            let (tenant, payment, kind, seq) = page.after;
+            let query = sqlx::query(query).bind(page.after_at).bind(tenant).bind(payment);
+            let query = query.bind(kind).bind(seq).bind(page.before).bind(page.count);
+            Ok(query.fetch_all(connection).await?)
         })
     })
     .await?;
-    rows.iter().map(load_operation).collect()
+    rows.iter()
+        .map(|row| Ok((row.try_get("since")?, load_operation(row)?)))
+        .collect()
 }
 
 impl Reconciler {
     /// Every outcome of the ledger that its provider still remembers.
     pub(super) async fn compare_outcomes(&self, drain: &mut Drain) -> Result<usize, String> {
-        let before = self.settled_before();
-        let mut after = (Uuid::nil(), Uuid::nil(), String::new(), 0);
+        let mut page = Page {
+            after_at: OffsetDateTime::now_utc() - self.externals.memory_max(),
+            after: (Uuid::nil(), Uuid::nil(), String::new(), 0),
+            before: self.settled_before(),
+            count: self.config.page,
+        };
         let mut compared = 0;
         while !drain.begun() {
-            let page = outcomes(&self.pool, after, before, self.config.page).await;
-            let page = page.map_err(|error| error.to_string())?;
-            let Some(last) = page.last() else { break };
+            let found = outcomes(&self.pool, self.schema, page.clone()).await;
+            let found = found.map_err(|error| error.to_string())?;
+            let Some((at, last)) = found.last() else { break };
             let id = last.id;
-            after = (id.tenant.0, id.payment.0, id.kind.name().to_owned(), id.seq);
-            for operation in &page {
+            page.after_at = *at;
+            page.after = (id.tenant.0, id.payment.0, id.kind.name().to_owned(), id.seq);
+            for (_, operation) in &found {
                 let (dependency, breaker) = self.externals.of(operation.id.kind);
                 if !dependency.remembers(operation) {
                     continue;

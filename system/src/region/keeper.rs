@@ -7,9 +7,12 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::ledger::{Authority, Grant};
+use crate::ledger::{Authority, Grant, Schema};
 
-use super::routing::{Routing, RoutingError, RoutingTable, State};
+use super::{
+    routing::{Routing, RoutingError, RoutingTable, State},
+    schemas,
+};
 
 /// How the routing is followed.
 #[derive(Clone, Copy, Debug)]
@@ -30,10 +33,23 @@ impl Default for KeeperConfig {
 }
 
 impl KeeperConfig {
+    /// With this lease, and questions often enough that one or two may be lost.
+    pub fn of(lease: Duration) -> Self {
+        Self {
+            lease,
+            interval: lease / 4,
+        }
+    }
+
     /// After this time by one's own clock, every lease from before has run out, by clocks of which one runs half as fast again
     /// as the other.
     pub fn surely_over(&self) -> Duration {
         self.lease.mul_f64(1.5)
+    }
+
+    /// How often a process says which version of the schema it writes.
+    pub fn report_interval(&self) -> Duration {
+        self.lease * 2
     }
 }
 
@@ -45,6 +61,7 @@ pub struct Keeper(Arc<Shared>);
 struct Shared {
     table: RoutingTable,
     region: String,
+    schema: Schema,
     config: KeeperConfig,
     known: watch::Sender<Option<Routing>>,
     /// When the last read began that was answered.
@@ -54,11 +71,17 @@ struct Shared {
 }
 
 impl Keeper {
-    /// Starts to follow.
-    pub fn start(table: RoutingTable, region: impl Into<String>, config: KeeperConfig) -> Self {
+    /// Starts to follow, for a process that writes this version of the schema.
+    pub fn start(
+        table: RoutingTable,
+        region: impl Into<String>,
+        schema: Schema,
+        config: KeeperConfig,
+    ) -> Self {
         let shared = Shared {
             table,
             region: region.into(),
+            schema,
             config,
             known: watch::Sender::new(None),
             read_at: watch::Sender::new(None),
@@ -66,6 +89,7 @@ impl Keeper {
             repair: watch::Sender::new(None),
         };
         let keeper = Self(Arc::new(shared));
+        tokio::spawn(keeper.clone().report());
         let following = keeper.clone();
         tokio::spawn(async move {
             loop {
@@ -76,6 +100,18 @@ impl Keeper {
             }
         });
         keeper
+    }
+
+    /// Says again and again which version of the schema this process writes.
+    async fn report(self) {
+        let interval = self.0.config.report_interval();
+        loop {
+            let reported = timeout(interval / 2, schemas::report(&self.0.table, self.0.schema)).await;
+            if !matches!(reported, Ok(Ok(()))) {
+                tracing::debug!(region = self.0.region, "no report");
+            }
+            sleep(interval.mul_f64(0.75 + 0.5 * fastrand::f64())).await;
+        }
     }
 
     /// The Region of this process.
@@ -130,13 +166,13 @@ impl Keeper {
 
     fn learn(&self, routing: &Routing, asked: Instant) {
         let shared = &self.0;
-        let mut old = false;
+        let (mut old, mut changed) = (false, false);
         shared.known.send_if_modified(|known| {
             // Two reads may overtake each other.
             old = known
                 .as_ref()
                 .is_some_and(|known| known.version > routing.version);
-            let changed = !old && known.as_ref() != Some(routing);
+            changed = !old && known.as_ref() != Some(routing);
             if changed {
                 tracing::info!(
                     region = shared.region,
@@ -154,9 +190,17 @@ impl Keeper {
         if old {
             return;
         }
+        if changed && routing.schema > shared.schema {
+            tracing::error!(
+                region = shared.region,
+                writes = shared.schema.number(),
+                oldest = routing.schema.number(),
+                "this process has no right to write: start it with a later version of the schema"
+            );
+        }
         shared.read_at.send_modify(|at| *at = (*at).max(Some(asked)));
         let until = asked + shared.config.lease;
-        let here = routing.writer == shared.region;
+        let here = routing.writer == shared.region && routing.schema <= shared.schema;
         let open = here && routing.state == State::Open;
         let repair = open || here && routing.state == State::Quarantined;
         for (mine, grants) in [(open, &shared.open), (repair, &shared.repair)] {

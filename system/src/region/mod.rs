@@ -9,6 +9,7 @@
 //! | [`Forwarder`], in every gateway | hands what it may not do itself to a gateway of the writer's Region, once |
 //! | [`Controller`], in every Region | watches the writer, wins the item when it is gone, promotes its own Region |
 //! | [`Repair`], after a promotion | restores from the gate what the new writer's ledger has lost |
+//! | [`retire`], when a release has been rolled out | sees that nobody writes the schema's version before any more |
 //!
 //! **A change of writer** goes open -> failing-over -> quarantined -> open. Each arrow is a conditional write that one
 //! controller wins; each step in between can be done twice, or by another controller when the first has died.
@@ -34,6 +35,7 @@ mod keeper;
 mod rds;
 mod repair;
 mod routing;
+mod schemas;
 
 pub use controller::{Controller, ControllerConfig};
 pub use forward::{ForwardError, Forwarder, HOP, VERSION};
@@ -42,3 +44,4 @@ pub use keeper::{Keeper, KeeperConfig};
 pub use rds::{GlobalDatabase, RdsError};
 pub use repair::{Repair, RepairConfig, RepairError, Restored, Suspect, restore};
 pub use routing::{Change, Routing, RoutingError, RoutingTable, State, hand_over};
+pub use schemas::{RetireError, retire};

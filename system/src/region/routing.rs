@@ -11,9 +11,12 @@ use aws_sdk_dynamodb::{
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
+use crate::ledger::Schema;
+
 /// How far a change of writer has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schema(as = RoutingState)]
 pub enum State {
     /// The writer writes.
     Open,
@@ -62,6 +65,8 @@ pub struct Routing {
     pub state: State,
     /// Whether the writer before is there and hands over: nothing is lost then.
     pub planned: bool,
+    /// The oldest version of the schema that may be written.
+    pub schema: Schema,
     /// Since when the new writer's ledger may lack what the one before had, by the clock of that one's controller. Known from
     /// quarantine on.
     pub lost_since: Option<OffsetDateTime>,
@@ -160,11 +165,17 @@ impl RoutingTable {
         self.parse(&item)
     }
 
-    /// Says which Region writes first, unless one does.
+    /// Says which Region writes first, and which version of the schema at least, unless one does.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn create(&self, writer: &str, epoch: i64, now: OffsetDateTime) -> Result<(), RoutingError> {
+    pub async fn create(
+        &self,
+        writer: &str,
+        epoch: i64,
+        schema: Schema,
+        now: OffsetDateTime,
+    ) -> Result<(), RoutingError> {
         let first = Routing {
             ledger: self.ledger.clone(),
             version: 1,
@@ -173,6 +184,7 @@ impl RoutingTable {
             epoch,
             state: State::Open,
             planned: true,
+            schema,
             lost_since: None,
             decided_by: "migrate".to_owned(),
             decided_at: now,
@@ -239,6 +251,7 @@ impl RoutingTable {
             ("epoch".to_owned(), number(routing.epoch)),
             ("state".to_owned(), text(routing.state.name())),
             ("planned".to_owned(), AttributeValue::Bool(routing.planned)),
+            ("schema".to_owned(), number(routing.schema.number())),
             ("decided_by".to_owned(), text(&routing.decided_by)),
             ("decided_at".to_owned(), time(routing.decided_at)),
             ("reason".to_owned(), text(&routing.reason)),
@@ -270,6 +283,13 @@ impl RoutingTable {
         let time =
             |name| OffsetDateTime::parse(text(name)?, &Rfc3339).map_err(|_| RoutingError::Corrupt(name));
         let lost_since = item.contains_key("lost_since").then(|| time("lost_since"));
+        // The release before does not name it.
+        let named = item
+            .contains_key("schema")
+            .then(|| number("schema"))
+            .transpose()?;
+        let schema = named.unwrap_or(Schema::V1.number());
+        let schema = Schema::ALL.into_iter().find(|known| known.number() == schema);
         let planned = item.get("planned").and_then(|value| value.as_bool().ok());
         Ok(Routing {
             ledger: self.ledger.clone(),
@@ -279,6 +299,8 @@ impl RoutingTable {
             epoch: number("epoch")?,
             state: text("state")?.parse()?,
             planned: *planned.ok_or(RoutingError::Corrupt("planned"))?,
+            // A later one: this process may write none that is taken.
+            schema: schema.ok_or(RoutingError::Corrupt("schema"))?,
             lost_since: lost_since.transpose()?,
             decided_by: text("decided_by")?.clone(),
             decided_at: time("decided_at")?,

@@ -13,7 +13,7 @@ use payments::{
     id::{AccountId, Fingerprint, IdempotencyKey, PaymentId, TenantId},
     ledger::{
         Account, Answer, Authority, Command, Grant, Grouping, Ledger, LedgerError, Mutation, Operation,
-        Outcome, Payment, Reply, Request, audit, migrate,
+        Outcome, Payment, Reply, Request, Schema, Target, audit, migrate,
     },
     money::{Amount, Currency},
 };
@@ -69,13 +69,24 @@ impl Books {
     }
 
     pub(crate) async fn grouped(grouping: Grouping) -> Self {
+        Self::at(Target::Expanded, Schema::default(), grouping).await
+    }
+
+    /// In a database that is migrated so far, for a process that writes this version of the schema.
+    pub(crate) async fn at(target: Target, schema: Schema, grouping: Grouping) -> Self {
         let superuser = new_database();
         let mut connection = PgConnection::connect_with(&superuser).await.unwrap();
-        migrate(&mut connection, "us-east-1").await.unwrap();
+        migrate(&mut connection, "us-east-1", target).await.unwrap();
         let tenant = TenantId(Uuid::new_v4());
         add_tenant(&mut connection, tenant).await;
         let (grants, granted) = watch::channel(Some(Grant::lasting(1)));
-        let ledger = Ledger::new(pool(&superuser), "us-east-1", Authority::new(granted), grouping);
+        let ledger = Ledger::new(
+            pool(&superuser),
+            "us-east-1",
+            schema,
+            Authority::new(granted),
+            grouping,
+        );
         Self {
             ledger,
             tenant,
@@ -87,9 +98,15 @@ impl Books {
 
     /// Another process's way to the same books.
     pub(crate) fn second_process(&self) -> Ledger {
+        self.process(Schema::default())
+    }
+
+    /// The way of another process that writes this version of the schema.
+    pub(crate) fn process(&self, schema: Schema) -> Ledger {
         Ledger::new(
             pool(&self.superuser),
             "us-east-1",
+            schema,
             Authority::new(self.grants.subscribe()),
             Grouping::default(),
         )

@@ -6,5 +6,6 @@ mod groups;
 mod messages;
 mod model;
 mod restore;
+mod schema;
 mod settlements;
 mod walls;

@@ -221,3 +221,24 @@ async fn wrong_parties_are_refused() {
     assert_eq!(reply, Reply::Refused(Refusal::UnknownAccount(theirs)));
     assert_eq!(market.balances().await, (1_000, 0));
 }
+
+/// The control of the audit's line that compares escrow with the settlements under way: everything else about these books is
+/// right, the legs' fold too.
+#[tokio::test]
+async fn the_auditor_finds_money_in_escrow_that_no_settlement_accounts_for() {
+    let market = Market::open().await;
+    let verify = market.settle(800, 24).await;
+    market.settle(100, 0).await;
+    market.books.audit().await;
+    let mut superuser = market.books.superuser().await;
+    for (payment, amount, found) in [(801, 900, true), (800, 900, false)] {
+        let update = sqlx::query("update payment set amount = $1 where payment_id = $2");
+        let update = update.bind(i64::from(payment)).bind(verify.id.payment.0);
+        update.execute(&mut superuser).await.unwrap();
+        let faults = market.books.faults().await;
+        let escrow = format!("holds {amount}, settlements under way {}", payment + 100);
+        let named = |fault: &String| fault.starts_with("escrow account") && fault.contains(&escrow);
+        assert_eq!(faults.iter().any(named), found, "{faults:?}");
+        assert_eq!(faults.len(), usize::from(found), "{faults:?}");
+    }
+}
