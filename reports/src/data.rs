@@ -191,11 +191,14 @@ impl Data<'_> {
                 "hosts": self.timeline.host(provider.host).into_iter().collect::<Vec<_>>(), "bites": 1,
             })
         });
-        let handovers = self.run.script.handovers.iter().map(|handover| {
-            let at = handover.at.as_micros() as u64;
-            json!({"what": asked(handover), "kind": "operator", "from": at, "to": at, "hosts": [], "bites": 1})
+        let asked = asked(&self.run.script).map(|(at, lasting, what)| {
+            let to = at + lasting.unwrap_or_default();
+            json!({
+                "what": what, "kind": "operator", "from": at.as_micros() as u64, "to": to.as_micros() as u64,
+                "hosts": [], "bites": 1,
+            })
         });
-        planned.chain(spells).chain(handovers).collect()
+        planned.chain(spells).chain(asked).collect()
     }
 
     /// The messages that the page holds: all, or those of payments and every so manyth of the others.

@@ -173,15 +173,15 @@ impl Page<'_> {
                 String::new(),
             ]
         });
-        let handovers = self.run.script.handovers.iter().map(|handover| {
+        let asked = asked(&self.run.script).map(|(at, lasting, what)| {
             vec![
-                seconds(handover.at.as_nanos() as u64),
-                "an instant".to_owned(),
-                escape(&asked(handover)),
+                seconds(at.as_nanos() as u64),
+                lasting.map_or_else(|| "an instant".to_owned(), short),
+                escape(&what),
                 String::new(),
             ]
         });
-        let rows: Vec<Vec<String>> = planned.chain(spells).chain(handovers).collect();
+        let rows: Vec<Vec<String>> = planned.chain(spells).chain(asked).collect();
         let body = match rows.is_empty() {
             true => "<p>None.</p>".to_owned(),
             false => table(&["#from", "#lasting", "what", "#bit"], &rows),

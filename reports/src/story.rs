@@ -9,7 +9,7 @@ use std::time::Duration;
 use scenarios::{
     externals::{Behaviour, Effect, Kind},
     properties::Violation,
-    script::{Handover, Spell, behaviour_at},
+    script::{Script, Spell, behaviour_at},
     verdict::Conclusion,
 };
 
@@ -352,9 +352,17 @@ impl Teller<'_> {
     }
 }
 
-/// What the operator asked for.
-pub(crate) fn asked(handover: &Handover) -> String {
-    format!("the operator has {} write", handover.to)
+/// What the operator asks for: from when, for how long where it takes its time, and in words.
+pub(crate) fn asked(script: &Script) -> impl Iterator<Item = (Duration, Option<Duration>, String)> {
+    let handovers = script.handovers.iter().map(|handover| {
+        let what = format!("the operator has {} write", handover.to);
+        (handover.at, None, what)
+    });
+    let rollout = script.rollout.iter().map(|rollout| {
+        let what = "the operator rolls a release out".to_owned();
+        (rollout.at, Some(rollout.over), what)
+    });
+    handovers.chain(rollout)
 }
 
 /// What a provider did, of a payment.
