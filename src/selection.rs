@@ -88,8 +88,8 @@ fn find(wanted: &str, known: &[Scenario]) -> Result<Scenario, Box<dyn Error>> {
     let path = Path::new(wanted);
     if path.extension().is_some_and(|extension| extension == "toml") {
         let text = fs::read_to_string(path).map_err(|error| format!("{wanted}: {error}"))?;
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        return Ok(Scenario::read(&name, wanted, &text)?);
+        // Its name is what it was asked for by, so that a command that is printed for it finds it again.
+        return Ok(Scenario::read(wanted, wanted, &text)?);
     }
     let near = nearest(wanted, known.iter().map(|scenario| &*scenario.name));
     let near = near

@@ -162,7 +162,7 @@ fn a_failure_is_found_grouped_and_left_in_a_folder() {
     let [suite] = junit.test_suites.as_slice() else {
         panic!("{junit:?}")
     };
-    assert_eq!((suite.name.as_str(), suite.tests), ("forgetful", 3));
+    assert_eq!((suite.name.as_str(), suite.tests), (scenario.as_str(), 3));
     assert!(suite.failures > 0 && suite.errors == 0, "{suite:?}");
     let failed = suite.test_cases.iter().find_map(|case| match &case.status {
         TestCaseStatus::NonSuccess {
@@ -173,8 +173,10 @@ fn a_failure_is_found_grouped_and_left_in_a_folder() {
     let (name, message, text) = failed.unwrap();
     assert!(message.as_str().contains("captures/done-twice"), "{message:?}");
     assert!(text.as_str().contains("the provider"), "{text:?}");
-    let replay = format!("sumzero run forgetful --{}", name);
+    let replay = format!("sumzero run {scenario} --{name}");
     assert_eq!(text.as_str().lines().last(), Some(replay.as_str()));
+    let words: Vec<&str> = replay.split(' ').skip(1).collect();
+    assert_eq!(sumzero(&words).status.code(), Some(1), "{replay}");
     let bundle = folder.path("out/failures/captures-done-twice");
     assert_eq!(sumzero(&["check", "--from", &bundle]).status.code(), Some(1));
     let replayed = sumzero(&["run", "--plan", &format!("{bundle}/plan.json")]);

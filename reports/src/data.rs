@@ -150,47 +150,40 @@ impl Data<'_> {
 
     fn faults(&self) -> Vec<Value> {
         let lines = &self.timeline.hosts;
-        let planned = self
-            .run
-            .script
-            .plan
-            .faults
-            .iter()
-            .enumerate()
-            .map(|(place, planned)| {
-                let places = planned.fault.places();
-                let service = match &planned.fault {
-                    Fault::Service { service, .. } => serde_json::to_value(service).ok(),
-                    _ => None,
-                };
-                let is_struck = |name: &str, region: &str| match &service {
-                    // A simulated service stands on a host of its own in each Region.
-                    Some(service) => service.as_str().is_some_and(|service| {
-                        name.starts_with(service) && (places.contains(&region) || places.contains(&"*"))
-                    }),
-                    None => places.contains(&name) || places.contains(&region) || places.contains(&"*"),
-                };
-                let struck = lines
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, line)| is_struck(&line.name, &line.region));
-                let kind = match (places.len(), &service) {
-                    (_, Some(_)) => "service",
-                    (2, _) => "link",
-                    _ if lines.iter().any(|line| places.contains(&line.region.as_str())) => "Region",
-                    _ => "host",
-                };
-                let end = match planned.lasting {
-                    Some(lasting) => Some(planned.at + lasting),
-                    None => planned.fault.is_instant().then_some(planned.at),
-                };
-                json!({
-                    "what": planned.fault.to_string(), "kind": kind,
-                    "from": planned.at.as_micros() as u64, "to": end.map(|end| end.as_micros() as u64),
-                    "hosts": struck.map(|(host, _)| host).collect::<Vec<_>>(),
-                    "bites": self.run.verdict.faults.get(place).map_or(0, |report| report.bites),
-                })
-            });
+        let planned = self.run.planned().map(|(planned, bites)| {
+            let places = planned.fault.places();
+            let service = match &planned.fault {
+                Fault::Service { service, .. } => serde_json::to_value(service).ok(),
+                _ => None,
+            };
+            let is_struck = |name: &str, region: &str| match &service {
+                // A simulated service stands on a host of its own in each Region.
+                Some(service) => service.as_str().is_some_and(|service| {
+                    name.starts_with(service) && (places.contains(&region) || places.contains(&"*"))
+                }),
+                None => places.contains(&name) || places.contains(&region) || places.contains(&"*"),
+            };
+            let struck = lines
+                .iter()
+                .enumerate()
+                .filter(|(_, line)| is_struck(&line.name, &line.region));
+            let kind = match (places.len(), &service) {
+                (_, Some(_)) => "service",
+                (2, _) => "link",
+                _ if lines.iter().any(|line| places.contains(&line.region.as_str())) => "Region",
+                _ => "host",
+            };
+            let end = match planned.lasting {
+                Some(lasting) => Some(planned.at + lasting),
+                None => planned.fault.is_instant().then_some(planned.at),
+            };
+            json!({
+                "what": planned.fault.to_string(), "kind": kind,
+                "from": planned.at.as_micros() as u64, "to": end.map(|end| end.as_micros() as u64),
+                "hosts": struck.map(|(host, _)| host).collect::<Vec<_>>(),
+                "bites": bites,
+            })
+        });
         let spells = spells(&self.run.script).map(|(provider, spell)| {
             json!({
                 "what": provider.misbehaves(&spell.behaviour), "kind": "provider",
@@ -198,11 +191,14 @@ impl Data<'_> {
                 "hosts": self.timeline.host(provider.host).into_iter().collect::<Vec<_>>(), "bites": 1,
             })
         });
-        let handovers = self.run.script.handovers.iter().map(|handover| {
-            let at = handover.at.as_micros() as u64;
-            json!({"what": asked(handover), "kind": "operator", "from": at, "to": at, "hosts": [], "bites": 1})
+        let asked = asked(&self.run.script).map(|(at, lasting, what)| {
+            let to = at + lasting.unwrap_or_default();
+            json!({
+                "what": what, "kind": "operator", "from": at.as_micros() as u64, "to": to.as_micros() as u64,
+                "hosts": [], "bites": 1,
+            })
         });
-        planned.chain(spells).chain(handovers).collect()
+        planned.chain(spells).chain(asked).collect()
     }
 
     /// The messages that the page holds: all, or those of payments and every so manyth of the others.

@@ -36,8 +36,13 @@ pub fn needed(script: &Script) -> Vec<String> {
         let (what, from) = (provider.misbehaves(&spell.behaviour), short(spell.at));
         lines.push(format!("{what}, from {from} for {}", short(spell.lasting)));
     }
-    for handover in &script.handovers {
-        lines.push(format!("{} from {}", asked(handover), short(handover.at)));
+    for (at, lasting, what) in asked(script) {
+        let lasting = lasting.map(|lasting| format!(" for {}", short(lasting)));
+        lines.push(format!(
+            "{what} from {}{}",
+            short(at),
+            lasting.unwrap_or_default()
+        ));
     }
     let workload = &script.workload;
     lines.push(format!(
@@ -107,7 +112,7 @@ pub fn finding(run: &Run, name: &str) -> Finding {
 mod tests {
     use std::time::Duration;
 
-    use scenarios::script::Handover;
+    use scenarios::script::{Handover, Rollout};
 
     use super::*;
 
@@ -118,8 +123,18 @@ mod tests {
                 at: Duration::from_secs(31),
                 to: "us-west-2".to_owned(),
             }],
+            rollout: Some(Rollout {
+                at: Duration::from_secs(40),
+                over: Duration::from_secs(20),
+            }),
             ..Script::calm(1)
         };
-        assert_eq!(needed(&script)[0], "the operator has us-west-2 write from 31 s");
+        assert_eq!(
+            needed(&script)[..2],
+            [
+                "the operator has us-west-2 write from 31 s",
+                "the operator rolls a release out from 40 s for 20 s"
+            ]
+        );
     }
 }

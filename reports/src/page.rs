@@ -149,35 +149,22 @@ impl Page<'_> {
     }
 
     fn faults(&self) -> String {
-        let planned = self
-            .run
-            .script
-            .plan
-            .faults
-            .iter()
-            .enumerate()
-            .map(|(place, planned)| {
-                let bites = self
-                    .run
-                    .verdict
-                    .faults
-                    .get(place)
-                    .map_or(0, |report| report.bites);
-                let lasting = match planned.lasting {
-                    Some(lasting) => short(lasting),
-                    None if planned.fault.is_instant() => "an instant".to_owned(),
-                    None => "to the end".to_owned(),
-                };
-                vec![
-                    seconds(planned.at.as_nanos() as u64),
-                    lasting,
-                    escape(&planned.fault.to_string()),
-                    match bites {
-                        0 => "<span class=\"warn\">never</span>".to_owned(),
-                        bites => bites.to_string(),
-                    },
-                ]
-            });
+        let planned = self.run.planned().map(|(planned, bites)| {
+            let lasting = match planned.lasting {
+                Some(lasting) => short(lasting),
+                None if planned.fault.is_instant() => "an instant".to_owned(),
+                None => "to the end".to_owned(),
+            };
+            vec![
+                seconds(planned.at.as_nanos() as u64),
+                lasting,
+                escape(&planned.fault.to_string()),
+                match bites {
+                    0 => "<span class=\"warn\">never</span>".to_owned(),
+                    bites => bites.to_string(),
+                },
+            ]
+        });
         let spells = spells(&self.run.script).map(|(provider, spell)| {
             vec![
                 seconds(spell.at.as_nanos() as u64),
@@ -186,15 +173,15 @@ impl Page<'_> {
                 String::new(),
             ]
         });
-        let handovers = self.run.script.handovers.iter().map(|handover| {
+        let asked = asked(&self.run.script).map(|(at, lasting, what)| {
             vec![
-                seconds(handover.at.as_nanos() as u64),
-                "an instant".to_owned(),
-                escape(&asked(handover)),
+                seconds(at.as_nanos() as u64),
+                lasting.map_or_else(|| "an instant".to_owned(), short),
+                escape(&what),
                 String::new(),
             ]
         });
-        let rows: Vec<Vec<String>> = planned.chain(spells).chain(handovers).collect();
+        let rows: Vec<Vec<String>> = planned.chain(spells).chain(asked).collect();
         let body = match rows.is_empty() {
             true => "<p>None.</p>".to_owned(),
             false => table(&["#from", "#lasting", "what", "#bit"], &rows),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use scenarios::{
     externals::{Behaviour, Effect, Kind},
     properties::Violation,
-    script::{Handover, Spell, behaviour_at},
+    script::{Script, Spell, behaviour_at},
     verdict::Conclusion,
 };
 
@@ -277,17 +277,15 @@ impl Teller<'_> {
 
     /// Faults that bit and began in this time.
     fn faults(&self, from: u64, to: u64) -> Vec<Clause> {
-        let planned = self.run.script.plan.faults.iter().zip(&self.run.verdict.faults);
-        let bit = planned
-            .filter(|(_, report)| report.bites > 0)
-            .map(|(planned, _)| {
-                let lasting = match planned.lasting {
-                    Some(lasting) => format!(", for {}", short(lasting)),
-                    None if planned.fault.is_instant() => String::new(),
-                    None => ", to the end".to_owned(),
-                };
-                (planned.at, format!("{}{lasting}", planned.fault))
-            });
+        let planned = self.run.planned();
+        let bit = planned.filter(|(_, bites)| *bites > 0).map(|(planned, _)| {
+            let lasting = match planned.lasting {
+                Some(lasting) => format!(", for {}", short(lasting)),
+                None if planned.fault.is_instant() => String::new(),
+                None => ", to the end".to_owned(),
+            };
+            (planned.at, format!("{}{lasting}", planned.fault))
+        });
         let spells = self.spells().map(|(provider, spell)| {
             let what = provider.misbehaves(&spell.behaviour);
             (spell.at, format!("{what}, for {}", short(spell.lasting)))
@@ -312,9 +310,9 @@ impl Teller<'_> {
             let end = lasting.map_or(u64::MAX, |lasting| (at + lasting).as_nanos() as u64);
             at.as_nanos() as u64 <= to && end >= from
         };
-        let planned = self.run.script.plan.faults.iter().zip(&self.run.verdict.faults);
+        let planned = self.run.planned();
         let mut all: Vec<String> = planned
-            .filter(|(planned, report)| report.bites > 0 && overlaps(planned.at, planned.lasting))
+            .filter(|(planned, bites)| *bites > 0 && overlaps(planned.at, planned.lasting))
             .map(|(planned, _)| planned.fault.to_string())
             .collect();
         let spells = self
@@ -354,9 +352,17 @@ impl Teller<'_> {
     }
 }
 
-/// What the operator asked for.
-pub(crate) fn asked(handover: &Handover) -> String {
-    format!("the operator has {} write", handover.to)
+/// What the operator asks for: from when, for how long where it takes its time, and in words.
+pub(crate) fn asked(script: &Script) -> impl Iterator<Item = (Duration, Option<Duration>, String)> {
+    let handovers = script.handovers.iter().map(|handover| {
+        let what = format!("the operator has {} write", handover.to);
+        (handover.at, None, what)
+    });
+    let rollout = script.rollout.iter().map(|rollout| {
+        let what = "the operator rolls a release out".to_owned();
+        (rollout.at, Some(rollout.over), what)
+    });
+    handovers.chain(rollout)
 }
 
 /// What a provider did, of a payment.

@@ -79,6 +79,9 @@ impl fmt::Display for Edit {
 
 const LISTS: [&str; 4] = ["plan", "psp", "kyc", "handovers"];
 
+/// Of which there is one at the most.
+const ROLLOUT: &str = "/rollout";
+
 impl Shrink for Script {
     type Edit = Edit;
 
@@ -98,6 +101,11 @@ impl Shrink for Script {
                     change: Change::Gone,
                     words: format!("without {}", self.name(list, place)),
                 })
+                .chain(self.rollout.iter().map(|_| Edit {
+                    pointer: ROLLOUT.to_owned(),
+                    change: Change::Gone,
+                    words: "without the rollout".to_owned(),
+                }))
                 .collect(),
             "places" => faults
                 .filter(|(list, ..)| *list == "plan")
@@ -112,6 +120,15 @@ impl Shrink for Script {
                         smaller(&format!("/{list}/{place}/{field}"), &name, &entry[field], 0.0)
                     })
                 })
+                .chain(["over", "at"].into_iter().flat_map(|field| {
+                    let value = &tree["rollout"][field];
+                    smaller(
+                        &format!("{ROLLOUT}/{field}"),
+                        &format!("the rollout: {field}"),
+                        value,
+                        0.0,
+                    )
+                }))
                 .collect(),
             "magnitudes" => faults
                 .filter(|(list, ..)| *list == "plan")
@@ -191,6 +208,9 @@ impl Shrink for Script {
                     !gone.contains(&format!("/{list}/{}", place - 1).as_str())
                 });
             }
+        }
+        if gone.contains(&ROLLOUT) {
+            script["rollout"] = Value::Null;
         }
         // What is no script any more is no smaller one.
         serde_json::from_value(script).unwrap_or_else(|_| self.clone())
@@ -329,7 +349,7 @@ mod tests {
     use sumzero_sim::{Disk, Plan};
 
     use super::*;
-    use crate::script::{Handover, Spell};
+    use crate::script::{Handover, Rollout, Spell};
 
     fn script() -> Script {
         let seconds = Duration::from_secs;
@@ -356,6 +376,10 @@ mod tests {
                     region_loss.at(seconds(2)).lasting(seconds(2)),
                 ],
             },
+            rollout: Some(Rollout {
+                at: seconds(20),
+                over: seconds(40),
+            }),
             handovers: vec![Handover {
                 at: seconds(40),
                 to: "us-west-2".to_owned(),
@@ -371,6 +395,7 @@ mod tests {
 
     #[test]
     fn all_edits_together_leave_the_least() {
+        let seconds = Duration::from_secs;
         let nothing = script().with(&edits("faults"));
         assert_eq!(
             nothing,
@@ -384,6 +409,11 @@ mod tests {
         assert_eq!(soon.plan.faults[0].at, Duration::from_millis(1_625));
         assert_eq!(soon.plan.faults[0].lasting, Some(Duration::from_millis(1_125)));
         assert_eq!(soon.plan.faults[1].lasting, None);
+        let brief = Rollout {
+            at: Duration::from_millis(2_500),
+            over: seconds(5),
+        };
+        assert_eq!(soon.rollout, Some(brief));
 
         let weak = script().with(&edits("magnitudes"));
         let by = Skew::behind(Duration::from_millis(3_750));
@@ -429,7 +459,8 @@ mod tests {
                 "without process of * paused at 1s",
                 "without Region us-east-1 lost, with its disk at 2s",
                 "without the PSP's spell at 0s",
-                "without the handover to us-west-2 at 40s"
+                "without the handover to us-west-2 at 40s",
+                "without the rollout"
             ]
         );
         let words = edits("providers")[0].to_string();
