@@ -179,7 +179,7 @@ fn likely(variant: Variant) -> &'static [&'static str] {
         | Variant::EffectAfterTheCommit
         | Variant::GapThrownAway
         | Variant::PartialFailureUnread => &["broker-outage"],
-        Variant::EventAfterTheCommit => &["crash", "aurora-failover"],
+        Variant::EventAfterTheCommit => &["aurora-failover", "lost-answers", "crash"],
         Variant::RetriesAtOnce | Variant::BreakerCountsSuccess => &["psp-gray"],
         Variant::ProcessingIsDone => &["psp-gray"],
         Variant::OneSumForAll
