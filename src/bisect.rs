@@ -1,11 +1,14 @@
 //! `sumzero bisect`: which commit changed the verdict.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::Args;
 use scenarios::bisect::Bisect;
 
-use crate::Done;
+use crate::{
+    Done,
+    selection::{Named, World},
+};
 
 /// Find the commit that changed the verdict on a seed
 ///
@@ -16,17 +19,8 @@ use crate::Done;
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// A name from `sumzero list`
-    #[arg(required_unless_present = "plan")]
-    scenario: Option<String>,
-
-    /// What picks every value
-    #[arg(long, value_name = "NUMBER", required_unless_present = "plan")]
-    seed: Option<u64>,
-
-    /// Run this plan.json at every commit
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "seed"])]
-    plan: Option<PathBuf>,
+    #[command(flatten)]
+    world: World,
 
     /// A commit at which the seed holds
     #[arg(long, value_name = "REVISION")]
@@ -47,15 +41,14 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: Arguments) -> Done {
-    let what = match (&arguments.plan, &arguments.scenario, arguments.seed) {
-        (Some(plan), ..) => {
+    let what = match arguments.world.named()? {
+        Named::Plan(plan) => {
             let plan = plan
                 .canonicalize()
                 .map_err(|error| format!("{}: {error}", plan.display()))?;
             format!("--plan {}", quoted(&plan.to_string_lossy()))
         }
-        (None, Some(scenario), Some(seed)) => format!("{} --seed {seed}", quoted(scenario)),
-        _ => return Err("give a scenario and --seed, or --plan".into()),
+        Named::Seed(scenario, seed) => format!("{} --seed {seed}", quoted(scenario)),
     };
     let repository = std::env::current_dir()?;
     // One folder of build results for all commits: most of what they build is the same.

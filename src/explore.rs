@@ -13,7 +13,7 @@ use std::{
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use reports::{campaign_page, read_results};
+use reports::{read_results, write_campaign};
 use scenarios::{
     scenario::Scenario,
     shrink::shrink,
@@ -32,10 +32,10 @@ use crate::{Done, selection::select, show};
 /// property that does not hold, and how. Ends with the command that runs the
 /// quickest seed of each kind again.
 ///
-/// With --out, DIR gets results.jsonl (a verdict a line), report.html and a folder
-/// for each kind of failure with its plan, history, trace, verdict and report.html;
-/// with --shrink, the shortest story of each in it. A campaign that was interrupted
-/// goes on from there.
+/// With --out, DIR gets results.jsonl (a verdict a line), report.html, junit.xml (a
+/// suite a scenario, a case a seed) and a folder for each kind of failure with its
+/// plan, history, trace, verdict and report.html; with --shrink, the shortest story
+/// of each in it. A campaign that was interrupted goes on from there.
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
@@ -164,7 +164,7 @@ pub(crate) fn run(arguments: Arguments) -> Done {
     if let Some(out) = &arguments.out {
         bundle(out, &scenarios, &survey, arguments.shrink)?;
         let lines = read_results(&out.join("results.jsonl"))?;
-        fs::write(out.join("report.html"), campaign_page(&lines, Some(took)))?;
+        write_campaign(out, &lines, Some(took))?;
     }
     let seeds = survey.seeds();
     println!(
@@ -217,10 +217,7 @@ fn bundle(out: &Path, scenarios: &[Scenario], survey: &Survey, smallest: bool) -
         let script = scenario.draw(*seed);
         reports::bundle(&folder, &script)?;
         if smallest {
-            // A survey has one name for all worlds that do not end; shrinking tells them apart.
-            let ended = ["process/ended", "world/unfinished"].contains(&fingerprint.as_str());
-            let wanted = (!ended).then_some(fingerprint.as_str());
-            let shrunk = shrink(script, wanted, Shrinker::default(), |_| {})?;
+            let shrunk = shrink(script, Some(fingerprint), Shrinker::default(), |_| {})?;
             reports::bundle(&folder.join("smallest"), &shrunk.smallest)?;
         }
         println!("  {}", folder.display());

@@ -9,10 +9,15 @@ use sumzero_sim::fault;
 use crate::Done;
 
 /// List scenarios, properties, faults and reach points
+///
+/// Scenarios are what `explore` and `run` take; properties are what a run is judged
+/// by; faults are what a scenario can have go wrong; reach points are interesting
+/// things that a campaign should have seen.
 #[derive(Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// Only one of them
-    #[arg(value_enum)]
+    /// Only scenarios, properties, faults or reach-points
+    #[arg(value_enum, hide_possible_values = true)]
     what: Option<What>,
 }
 

@@ -1,43 +1,53 @@
 //! `sumzero merge`: the results of shards, taken together.
 
-use std::{
-    fs::File,
-    io::{BufRead, BufReader},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{collections::BTreeSet, fs, path::PathBuf, process::ExitCode};
 
 use clap::Args;
-use scenarios::survey::{Survey, SurveyLine};
+use reports::{read_results, write_campaign};
+use scenarios::survey::Survey;
 
 use crate::{Done, show};
 
 /// Take the results of several shards together
 ///
 /// Reads the results.jsonl of each folder that `sumzero explore --out DIR` wrote.
+/// With --out, DIR gets one results.jsonl of all, report.html and junit.xml.
 #[derive(Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
     /// The folders of the shards
     #[arg(required = true, value_name = "DIR")]
     folders: Vec<PathBuf>,
+
+    /// Where to leave the results of all
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Done {
-    let mut survey = Survey::default();
-    let mut seen = std::collections::BTreeSet::new();
+    let (mut lines, mut seen) = (Vec::new(), BTreeSet::new());
     for folder in &arguments.folders {
         let path = folder.join("results.jsonl");
-        let file = File::open(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        for (number, line) in BufReader::new(file).lines().enumerate() {
-            let place = format!("{}:{}", path.display(), number + 1);
-            let line: SurveyLine = serde_json::from_str(&line?)
-                .map_err(|error| format!("{place}: this is not a result of this build: {error}"))?;
+        for line in read_results(&path)? {
             if !seen.insert((line.scenario.clone(), line.seed)) {
                 let seed = format!("seed {} of {}", line.seed, line.scenario);
-                return Err(format!("{place}: {seed} is there twice; give each shard once").into());
+                let path = path.display();
+                return Err(format!("{path}: {seed} is there twice; give each shard once").into());
             }
-            survey.add(&line);
+            lines.push(line);
         }
+    }
+    let mut survey = Survey::default();
+    lines.iter().for_each(|line| survey.add(line));
+    if let Some(out) = &arguments.out {
+        fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
+        let mut text = String::new();
+        for line in &lines {
+            text += &serde_json::to_string(line)?;
+            text.push('\n');
+        }
+        fs::write(out.join("results.jsonl"), text)?;
+        write_campaign(out, &lines, None)?;
     }
     show::survey(&survey);
     println!("\n{} seeds of {} shards", survey.seeds(), arguments.folders.len());

@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR")]
     plots: Option<PathBuf>,
 
-    /// Write a run as NAME.md, NAME.svg and NAME.json beside each other as well
+    /// Write a run as NAME.md, NAME.svg and NAME.json as well
     #[arg(long, value_name = "PATH/NAME")]
     finding: Option<PathBuf>,
 }
@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
             .file_name()
             .ok_or("--finding needs a name")?
             .to_string_lossy();
-        let finding = finding(&run, &name, "");
+        let finding = finding(&run, &name);
         fs::write(path.with_extension("md"), finding.markdown)?;
         fs::write(path.with_extension("svg"), finding.drawing)?;
         fs::write(path.with_extension("json"), finding.plan)?;

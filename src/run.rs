@@ -5,7 +5,7 @@ use std::{fs::File, io::BufWriter, path::PathBuf, process::ExitCode};
 use clap::Args;
 use scenarios::{
     history::{History, Told},
-    record::{Record, read_script},
+    record::Record,
     stage::perform,
     verdict::Verdict,
 };
@@ -14,7 +14,7 @@ use sumzero_sim::{
     trace::{Event, Kind, Sink},
 };
 
-use crate::{Done, selection::select_one, show};
+use crate::{Done, selection::World, show};
 
 /// Run one world, and tell its story
 ///
@@ -27,22 +27,8 @@ use crate::{Done, selection::select_one, show};
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// A name from `sumzero list`, or the path of a .toml file
-    #[arg(required_unless_present = "plan")]
-    scenario: Option<String>,
-
-    /// What picks every value
-    #[arg(long, value_name = "NUMBER", required_unless_present = "plan")]
-    seed: Option<u64>,
-
-    /// Run this plan.json instead of picking values
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "seed"])]
-    plan: Option<PathBuf>,
-
-    /// Of an unsound variant, from `sumzero score`
-    #[cfg(feature = "as-written")]
-    #[arg(long, value_name = "NAME", value_parser = crate::score::variant)]
-    variant: Option<scenarios::score::Variant>,
+    #[command(flatten)]
+    world: World,
 
     /// Print every event of the world as well
     #[arg(long)]
@@ -58,13 +44,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: Arguments) -> Done {
-    #[cfg(feature = "as-written")]
-    arguments.variant.into_iter().for_each(scenarios::score::select);
-    let script = match (&arguments.plan, &arguments.scenario, arguments.seed) {
-        (Some(plan), ..) => read_script(plan)?,
-        (None, Some(scenario), Some(seed)) => select_one(scenario)?.draw(seed),
-        _ => return Err("give a scenario and --seed, or --plan".into()),
-    };
+    let script = arguments.world.script()?;
     if let Some(out) = &arguments.out {
         let verdict = Record::new(out).perform(&script)?;
         show::verdict(&verdict);
@@ -75,16 +55,8 @@ pub(crate) fn run(arguments: Arguments) -> Done {
         None => Sink::Memory,
     };
     println!("{} --seed {}", script.scenario, script.seed);
-    for fault in &script.plan.faults {
-        let lasting = fault.lasting.map(|lasting| show::time(lasting.as_nanos() as u64));
-        let lasting = lasting
-            .map(|lasting| format!(" for {lasting}"))
-            .unwrap_or_default();
-        println!(
-            "  at {:>7}{lasting}: {}",
-            show::time(fault.at.as_nanos() as u64),
-            fault.fault
-        );
+    for line in reports::needed(&script) {
+        println!("  {line}");
     }
     let performed = perform(&script, sink);
     if let Ok(performance) = &performed {

@@ -1,8 +1,8 @@
 //! `sumzero score`: whether the properties notice what is wrong.
 
-use std::num::NonZeroUsize;
 #[cfg(feature = "as-written")]
 use std::process::ExitCode;
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::Args;
 
@@ -23,7 +23,7 @@ use crate::Done;
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// Names of variants, or claims such as C11; none: all. `sound` is none of them
+    /// Names of variants, or claims such as C11; none: all of them
     #[cfg_attr(not(feature = "as-written"), allow(dead_code))]
     variants: Vec<String>,
 
@@ -41,6 +41,11 @@ pub(crate) struct Arguments {
     #[arg(long)]
     #[cfg_attr(not(feature = "as-written"), allow(dead_code))]
     variants_only: bool,
+
+    /// Draw how many seeds each variant took until it was caught, as SVG
+    #[arg(long, value_name = "FILE")]
+    #[cfg_attr(not(feature = "as-written"), allow(dead_code))]
+    plot: Option<PathBuf>,
 }
 
 #[cfg(not(feature = "as-written"))]
@@ -54,11 +59,18 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
     scenarios::stage::listen();
     let mut score = scenarios::score::Score::new(arguments.jobs);
     println!("{:<26}{:<7}{:<39}{:>7}", "variant", "claim", "caught by", "seeds");
-    let mut missed = 0;
+    let (mut missed, mut caught) = (0, Vec::new());
     for variant in variants {
         let tried = score.try_variant(variant, arguments.seeds)?;
-        missed += usize::from(tried.caught.is_none());
+        match tried.caught {
+            Some(_) => caught.push((variant.name().to_owned(), tried.seeds)),
+            None => missed += 1,
+        }
         row(&tried);
+    }
+    if let Some(path) = &arguments.plot {
+        let plot = reports::plots::seeds_to_detection(&caught).file();
+        std::fs::write(path, plot).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     let mut shown = false;
     if !arguments.variants_only {
@@ -139,7 +151,7 @@ fn row(tried: &scenarios::score::Tried) {
         let variant = tried
             .variant
             .map(|variant| format!(" --variant {}", variant.name()));
-        let replay = crate::show::replay(scenario, *seed);
+        let replay = scenarios::survey::replay(scenario, *seed);
         println!("  {replay}{}", variant.unwrap_or_default());
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use scenarios::{
     reach::REACH_POINTS,
-    survey::Survey,
+    survey::{Survey, replay},
     verdict::{Conclusion, Verdict},
 };
 
@@ -16,11 +16,6 @@ pub(crate) fn time(nanos: u64) -> String {
         seconds if seconds >= 1.0 => format!("{seconds:.1} s"),
         seconds => format!("{:.0} ms", seconds * 1e3),
     }
-}
-
-/// The command that runs a seed again.
-pub(crate) fn replay(scenario: &str, seed: u64) -> String {
-    format!("sumzero run {scenario} --seed {seed}")
 }
 
 /// What one run came to.

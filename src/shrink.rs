@@ -4,10 +4,10 @@ use std::{num::NonZeroUsize, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args;
 use indicatif::ProgressBar;
-use scenarios::{record::read_script, shrink::shrink, stage};
+use scenarios::{shrink::shrink, stage};
 use sumzero_sim::campaign::shrink::{Budget, Shrinker};
 
-use crate::{Done, selection::select_one};
+use crate::{Done, selection::World};
 
 /// Find the shortest story of a failure
 ///
@@ -20,17 +20,8 @@ use crate::{Done, selection::select_one};
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// A name from `sumzero list`, or the path of a .toml file
-    #[arg(required_unless_present = "plan")]
-    scenario: Option<String>,
-
-    /// What picks every value
-    #[arg(long, value_name = "NUMBER", required_unless_present = "plan")]
-    seed: Option<u64>,
-
-    /// Shrink this plan.json
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "seed"])]
-    plan: Option<PathBuf>,
+    #[command(flatten)]
+    world: World,
 
     /// The failure to keep, as a verdict names it [default: the first]
     #[arg(long, value_name = "PROPERTY/PLACE")]
@@ -54,11 +45,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: Arguments) -> Done {
-    let script = match (&arguments.plan, &arguments.scenario, arguments.seed) {
-        (Some(plan), ..) => read_script(plan)?,
-        (None, Some(scenario), Some(seed)) => select_one(scenario)?.draw(seed),
-        _ => return Err("give a scenario and --seed, or --plan".into()),
-    };
+    let script = arguments.world.script()?;
     stage::check(&script)?;
     let mut shrinker = Shrinker::default().budget(Budget {
         candidates: arguments.candidates,

@@ -8,10 +8,10 @@ use std::{
 };
 
 use clap::Args;
-use scenarios::{stage, verdict::Verdict};
+use scenarios::{stage, survey::replay, verdict::Verdict};
 use sumzero_sim::campaign::{Campaign, SelfCheck, self_check};
 
-use crate::{Done, selection::select, show};
+use crate::{Done, selection::select};
 
 /// Check that a seed decides everything
 ///
@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: Arguments) -> Done {
     let scenarios = select(&arguments.scenarios)?;
     let (mut same, mut different) = (0, 0);
     stage::listen();
-    for (scenario, wanted) in scenarios.iter().zip(names(&arguments.scenarios, &scenarios)) {
+    for scenario in &scenarios {
         let mut campaign = Campaign::new(0..arguments.seeds);
         if let Some(jobs) = arguments.jobs {
             campaign = campaign.jobs(jobs);
@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: Arguments) -> Done {
             |seed| Verdict::reach(&scenario.draw(seed)).trace_hash,
             |result| {
                 let forked = result.fate.answer().cloned().flatten();
-                match compare(&wanted, result.seed, forked) {
+                match compare(&scenario.name, result.seed, forked) {
                     Ok(true) => same += 1,
                     Ok(false) => different += 1,
                     Err(error) => {
@@ -65,15 +65,6 @@ pub(crate) fn run(arguments: Arguments) -> Done {
     }
     println!("\n{same} seeds are the same in two processes, {different} are not");
     Ok(ExitCode::from(u8::from(different > 0)))
-}
-
-/// As they were asked for, so that a fresh process finds the same.
-fn names(wanted: &[String], scenarios: &[scenarios::scenario::Scenario]) -> Vec<String> {
-    if wanted.is_empty() {
-        scenarios.iter().map(|scenario| scenario.name.clone()).collect()
-    } else {
-        wanted.to_vec()
-    }
 }
 
 /// Whether a fresh process comes to the same hash.
@@ -95,7 +86,7 @@ fn compare(scenario: &str, seed: u64, forked: Option<String>) -> Result<bool, Bo
     }
     println!(
         "{}: a forked process says {forked:?}, a fresh one {fresh:?}",
-        show::replay(scenario, seed)
+        replay(scenario, seed)
     );
     let checked = self_check(|trace| {
         let mut command = command();

@@ -6,6 +6,8 @@ use std::{
     process::{Command, Output},
 };
 
+use quick_junit::TestCaseStatus;
+
 struct Folder(PathBuf);
 
 impl Folder {
@@ -68,6 +70,12 @@ fn help_and_lists_fit_a_terminal() {
         &["verify", "--help"],
         &["check", "--help"],
         &["merge", "--help"],
+        &["shrink", "--help"],
+        &["report", "--help"],
+        &["bisect", "--help"],
+        &["corpus", "--help"],
+        &["score", "--help"],
+        &["list", "--help"],
         &["list"],
     ] {
         let said = stdout(&sumzero(words));
@@ -148,30 +156,31 @@ fn a_failure_is_found_grouped_and_left_in_a_folder() {
     assert!(said.contains("sumzero run"), "{said}");
     let lines = fs::read_to_string(folder.path("out/results.jsonl")).unwrap();
     assert_eq!(lines.lines().count(), 3);
+    // For services that run tests: what failed, what shows it, and the command that runs it again.
+    let junit = fs::read_to_string(folder.path("out/junit.xml")).unwrap();
+    let junit = quick_junit::Report::deserialize_from_str(&junit).unwrap();
+    let [suite] = junit.test_suites.as_slice() else {
+        panic!("{junit:?}")
+    };
+    assert_eq!((suite.name.as_str(), suite.tests), (scenario.as_str(), 3));
+    assert!(suite.failures > 0 && suite.errors == 0, "{suite:?}");
+    let failed = suite.test_cases.iter().find_map(|case| match &case.status {
+        TestCaseStatus::NonSuccess {
+            message, description, ..
+        } => Some((case.name.as_str(), message.as_ref()?, description.as_ref()?)),
+        _ => None,
+    });
+    let (name, message, text) = failed.unwrap();
+    assert!(message.as_str().contains("captures/done-twice"), "{message:?}");
+    assert!(text.as_str().contains("the provider"), "{text:?}");
+    let replay = format!("sumzero run {scenario} --{name}");
+    assert_eq!(text.as_str().lines().last(), Some(replay.as_str()));
+    let words: Vec<&str> = replay.split(' ').skip(1).collect();
+    assert_eq!(sumzero(&words).status.code(), Some(1), "{replay}");
     let bundle = folder.path("out/failures/captures-done-twice");
     assert_eq!(sumzero(&["check", "--from", &bundle]).status.code(), Some(1));
     let replayed = sumzero(&["run", "--plan", &format!("{bundle}/plan.json")]);
     assert_eq!(replayed.status.code(), Some(1));
-}
-
-#[test]
-fn shards_together_are_the_whole() {
-    let folder = Folder::new("shards");
-    let (one, two) = (folder.path("1"), folder.path("2"));
-    for (shard, out) in [("1/2", &one), ("2/2", &two)] {
-        let output = sumzero(&["explore", "calm", "--seeds", "2", "--shard", shard, "--out", out]);
-        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    }
-    let merged = sumzero(&["merge", &one, &two]);
-    assert_eq!(merged.status.code(), Some(0), "{}", stderr(&merged));
-    assert!(
-        stdout(&merged).contains("2 seeds of 2 shards"),
-        "{}",
-        stdout(&merged)
-    );
-    let twice = sumzero(&["merge", &one, &one]);
-    assert_eq!(twice.status.code(), Some(2));
-    assert!(stderr(&twice).contains("is there twice"), "{}", stderr(&twice));
 }
 
 #[test]
@@ -192,6 +201,8 @@ fn bad_input_is_refused_in_words() {
     fs::write(&scenario, FORGETFUL.replace("lasting", "lastign")).unwrap();
     let plan = folder.path("plan.json");
     fs::write(&plan, r#"{"format": 99}"#).unwrap();
+    let bugs = folder.path("bugs.toml");
+    fs::write(&bugs, "[[bug]]\nwhat = \"gone\"\nscenario = \"calm\"\n").unwrap();
     for (words, expected) in [
         (
             &["run", "everythin", "--seed", "1"][..],
@@ -209,6 +220,9 @@ fn bad_input_is_refused_in_words() {
         (&["explore", "no.toml"], "no.toml"),
         (&["check", "--from", "/no/such"], "/no/such/plan.json"),
         (&["merge", "/no/such"], "/no/such/results.jsonl"),
+        (&["corpus", &bugs], "give either a scenario and a seed"),
+        (&["shrink", "calm"], "--seed"),
+        (&["bisect", "calm", "--good", "HEAD"], "--seed"),
     ] {
         let output = sumzero(words);
         assert_eq!(output.status.code(), Some(2), "{words:?}");

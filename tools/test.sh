@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Everything that must hold before a change lands: formatting, lints, documentation, tests. Installs what the tests need:
 # a C compiler, PostgreSQL (the truth that the simulated Aurora is held to), boto3 (a client that nobody here wrote),
-# schemathesis (which holds the API against its description) and Chromium (which the pages of reports are opened in).
+# schemathesis (which holds the API against its description), validators of Kubernetes' and GitHub's files, and Chromium (which
+# the pages of reports are opened in).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export RUST_BACKTRACE="${RUST_BACKTRACE:-0}"
@@ -17,10 +18,10 @@ command -v cc >/dev/null || install gcc libc6-dev
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || install postgresql postgresql-client
 command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null || install chromium
 python3 -c 'import ensurepip' 2>/dev/null || install python3-venv
-boto3="${CARGO_TARGET_DIR:-target}/tmp/boto3"
-if ! "$boto3/bin/python" -c 'import boto3' 2>/dev/null; then
-    python3 -m venv "$boto3"
-    "$boto3/bin/pip" install --quiet boto3
+python="${CARGO_TARGET_DIR:-target}/tmp/python"
+if ! "$python/bin/python" -c 'import boto3, check_jsonschema, kubernetes_validate' 2>/dev/null; then
+    python3 -m venv "$python"
+    "$python/bin/pip" install --quiet --requirement tests/requirements.txt
 fi
 
 schemathesis="${CARGO_TARGET_DIR:-target}/tmp/schemathesis"
@@ -39,6 +40,10 @@ cargo clippy "${everything[@]}" --all-targets --locked -- -D warnings
 cargo clippy -p payments --features tls --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc "${everything[@]}" --no-deps --locked
 cargo test "${everything[@]}" --locked --no-fail-fast
+# Worlds that showed a bug once, and as many seeds of every scenario as two minutes allow: the sound system shows nothing.
+sumzero="${CARGO_TARGET_DIR:-target}/debug/sumzero"
+"$sumzero" corpus scenarios/regressions/bugs.toml
+"$sumzero" explore --for 2m
 # Whether the properties notice what is wrong: by itself, for no other build may have the variants.
 variants=(--workspace --features sumzero-sim/local,sumzero-sim/_sdk,sumzero-sim/_sqlx,scenarios/as-written,sumzero/as-written)
 cargo clippy "${variants[@]}" --all-targets --locked -- -D warnings

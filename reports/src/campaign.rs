@@ -15,6 +15,7 @@ use scenarios::{
 use crate::{
     Error,
     html::{STYLE, escape, fill, section, table},
+    junit::junit,
     plots,
     story::short,
 };
@@ -39,6 +40,23 @@ pub fn read_results(path: &Path) -> Result<Vec<SurveyLine>, Error> {
         })
     });
     lines.collect()
+}
+
+/// Leaves in a folder what there is to see of a campaign: `report.html` for people, `junit.xml` for services that run tests.
+/// `real_seconds` is how long it took with all its jobs, where that is known.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write_campaign(folder: &Path, lines: &[SurveyLine], real_seconds: Option<f64>) -> Result<(), Error> {
+    let files = [
+        ("report.html", campaign_page(lines, real_seconds)),
+        ("junit.xml", junit(lines)),
+    ];
+    for (name, text) in files {
+        let path = folder.join(name);
+        fs::write(&path, text).map_err(|source| Error::Unwritable { path, source })?;
+    }
+    Ok(())
 }
 
 /// Renders a campaign. `real_seconds` is how long it took with all its jobs, where that is known.

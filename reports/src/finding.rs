@@ -6,7 +6,8 @@ use crate::{
     Run,
     diagram::diagram,
     names::Names,
-    story::{counted, misbehaves, seconds, short, tell},
+    providers::spells,
+    story::{asked, counted, seconds, short, tell},
     timeline::Timeline,
 };
 
@@ -31,11 +32,17 @@ pub fn needed(script: &Script) -> Vec<String> {
         };
         lines.push(format!("{} at {}{lasting}", planned.fault, short(planned.at)));
     }
-    for (name, spells) in [("the PSP", &script.psp), ("the KYC provider", &script.kyc)] {
-        for spell in spells {
-            let (what, from) = (misbehaves(&spell.behaviour), short(spell.at));
-            lines.push(format!("{name} {what}, from {from} for {}", short(spell.lasting)));
-        }
+    for (provider, spell) in spells(script) {
+        let (what, from) = (provider.misbehaves(&spell.behaviour), short(spell.at));
+        lines.push(format!("{what}, from {from} for {}", short(spell.lasting)));
+    }
+    for (at, lasting, what) in asked(script) {
+        let lasting = lasting.map(|lasting| format!(" for {}", short(lasting)));
+        lines.push(format!(
+            "{what} from {}{}",
+            short(at),
+            lasting.unwrap_or_default()
+        ));
     }
     let workload = &script.workload;
     lines.push(format!(
@@ -47,9 +54,8 @@ pub fn needed(script: &Script) -> Vec<String> {
     lines
 }
 
-/// Renders a failure as the finding of this name. `features` is what `cargo run` has to be told for the build that fails;
-/// empty for the build as it is.
-pub fn finding(run: &Run, name: &str, features: &str) -> Finding {
+/// Renders a failure as the finding of this name.
+pub fn finding(run: &Run, name: &str) -> Finding {
     let names = Names::new(&run.history);
     let timeline = Timeline::new(&run.verdict, &run.trace);
     let story = tell(run, &names, &timeline);
@@ -82,13 +88,15 @@ pub fn finding(run: &Run, name: &str, features: &str) -> Finding {
     }
     text += "\n## What is needed for it\n\n";
     let script = &run.script;
+    if let Some(variant) = script.unsound() {
+        text += &format!("- {variant}\n");
+    }
     for line in needed(script) {
         text += &format!("- {line}\n");
     }
-    let features = if features.is_empty() {
-        String::new()
-    } else {
-        format!(" --features {features}")
+    let features = match script.variant {
+        Some(_) => " --features as-written",
+        None => "",
     };
     text += &format!(
         "\n## See it again\n\n    cargo run --release{features} -- run --plan reports/findings/{name}.json\n"
@@ -97,5 +105,36 @@ pub fn finding(run: &Run, name: &str, features: &str) -> Finding {
         markdown: text,
         drawing: diagram(run, &story, &names, &timeline),
         plan: script.to_json(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use scenarios::script::{Handover, Rollout};
+
+    use super::*;
+
+    #[test]
+    fn what_the_operator_asks_for_is_said() {
+        let script = Script {
+            handovers: vec![Handover {
+                at: Duration::from_secs(31),
+                to: "us-west-2".to_owned(),
+            }],
+            rollout: Some(Rollout {
+                at: Duration::from_secs(40),
+                over: Duration::from_secs(20),
+            }),
+            ..Script::calm(1)
+        };
+        assert_eq!(
+            needed(&script)[..2],
+            [
+                "the operator has us-west-2 write from 31 s",
+                "the operator rolls a release out from 40 s for 20 s"
+            ]
+        );
     }
 }

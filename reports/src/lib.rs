@@ -5,6 +5,7 @@
 //! | [`run_page`]: one run as one HTML file | the folder that `sumzero run --out` leaves |
 //! | [`bundle`]: a run's record with its page | a script |
 //! | [`campaign_page`]: a campaign as one HTML file | the lines that `sumzero explore --out` leaves, a verdict each |
+//! | [`junit`]: a campaign as JUnit XML | the same |
 //! | [`finding`]: a failure in Markdown, with a drawing | the folder of its smallest run |
 //! | [`plots`]: single drawings (SVG) | a run, or a campaign |
 //!
@@ -13,23 +14,27 @@
 
 mod bundle;
 mod campaign;
+mod data;
 mod diagram;
 mod error;
 mod finding;
 mod html;
+mod junit;
 mod money;
 mod names;
 mod page;
 mod plot;
 pub mod plots;
+mod providers;
 mod run;
 mod story;
 mod timeline;
 
 pub use bundle::bundle;
-pub use campaign::{campaign_page, read_results};
+pub use campaign::{campaign_page, read_results, write_campaign};
 pub use error::Error;
 pub use finding::{Finding, finding, needed};
+pub use junit::junit;
 pub use page::run_page;
 pub use plot::{Plot, Series, Style};
 pub use run::Run;

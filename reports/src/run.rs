@@ -1,7 +1,7 @@
 //! What one run left behind, read back.
 
 use scenarios::{history::History, record::Record, script::Script, verdict::Verdict};
-use sumzero_sim::trace::Event;
+use sumzero_sim::{PlannedFault, trace::Event};
 
 use crate::Error;
 
@@ -38,5 +38,13 @@ impl Run {
             history: record.history()?,
             trace: record.trace()?,
         })
+    }
+
+    /// Every planned fault, with how often it bit.
+    pub(crate) fn planned(&self) -> impl Iterator<Item = (&PlannedFault, u64)> {
+        let bites = self.verdict.faults.iter().map(|report| report.bites);
+        // A world that did not come to its end says nothing of its faults.
+        let bites = bites.chain(std::iter::repeat(0));
+        self.script.plan.faults.iter().zip(bites)
     }
 }

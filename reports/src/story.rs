@@ -9,11 +9,17 @@ use std::time::Duration;
 use scenarios::{
     externals::{Behaviour, Effect, Kind},
     properties::Violation,
-    script::{Spell, behaviour_at},
+    script::{Script, Spell, behaviour_at},
     verdict::Conclusion,
 };
 
-use crate::{Run, money::amount, names::Names, timeline::Timeline};
+use crate::{
+    Run,
+    money::amount,
+    names::Names,
+    providers::{Provider, spells},
+    timeline::Timeline,
+};
 
 /// So many events are told; the rest is in the diagram.
 const MOST_CLAUSES: usize = 14;
@@ -271,26 +277,18 @@ impl Teller<'_> {
 
     /// Faults that bit and began in this time.
     fn faults(&self, from: u64, to: u64) -> Vec<Clause> {
-        let planned = self.run.script.plan.faults.iter().zip(&self.run.verdict.faults);
-        let bit = planned
-            .filter(|(_, report)| report.bites > 0)
-            .map(|(planned, _)| {
-                let lasting = match planned.lasting {
-                    Some(lasting) => format!(", for {}", short(lasting)),
-                    None if planned.fault.is_instant() => String::new(),
-                    None => ", to the end".to_owned(),
-                };
-                (planned.at, format!("{}{lasting}", planned.fault))
-            });
-        let spells = self.spells().map(|(name, spell)| {
-            (
-                spell.at,
-                format!(
-                    "{name} {}, for {}",
-                    misbehaves(&spell.behaviour),
-                    short(spell.lasting)
-                ),
-            )
+        let planned = self.run.planned();
+        let bit = planned.filter(|(_, bites)| *bites > 0).map(|(planned, _)| {
+            let lasting = match planned.lasting {
+                Some(lasting) => format!(", for {}", short(lasting)),
+                None if planned.fault.is_instant() => String::new(),
+                None => ", to the end".to_owned(),
+            };
+            (planned.at, format!("{}{lasting}", planned.fault))
+        });
+        let spells = self.spells().map(|(provider, spell)| {
+            let what = provider.misbehaves(&spell.behaviour);
+            (spell.at, format!("{what}, for {}", short(spell.lasting)))
         });
         let all = bit.chain(spells).map(|(at, what)| Clause {
             at_nanos: at.as_nanos() as u64,
@@ -302,11 +300,8 @@ impl Teller<'_> {
             .collect()
     }
 
-    fn spells(&self) -> impl Iterator<Item = (&'static str, &Spell)> {
-        let script = &self.run.script;
-        let psp = script.psp.iter().map(|spell| ("the PSP", spell));
-        psp.chain(script.kyc.iter().map(|spell| ("the KYC provider", spell)))
-            .filter(|(_, spell)| spell.behaviour != Behaviour::default())
+    fn spells(&self) -> impl Iterator<Item = (Provider, &Spell)> {
+        spells(&self.run.script).filter(|(_, spell)| spell.behaviour != Behaviour::default())
     }
 
     /// What was wrong with the world in this time, in a few words.
@@ -315,15 +310,15 @@ impl Teller<'_> {
             let end = lasting.map_or(u64::MAX, |lasting| (at + lasting).as_nanos() as u64);
             at.as_nanos() as u64 <= to && end >= from
         };
-        let planned = self.run.script.plan.faults.iter().zip(&self.run.verdict.faults);
+        let planned = self.run.planned();
         let mut all: Vec<String> = planned
-            .filter(|(planned, report)| report.bites > 0 && overlaps(planned.at, planned.lasting))
+            .filter(|(planned, bites)| *bites > 0 && overlaps(planned.at, planned.lasting))
             .map(|(planned, _)| planned.fault.to_string())
             .collect();
         let spells = self
             .spells()
             .filter(|(_, spell)| overlaps(spell.at, Some(spell.lasting)));
-        all.extend(spells.map(|(name, spell)| format!("{name} {}", misbehaves(&spell.behaviour))));
+        all.extend(spells.map(|(provider, spell)| provider.misbehaves(&spell.behaviour)));
         let more = all.len().saturating_sub(3);
         all.truncate(3);
         let mut said = all.join(", and ");
@@ -357,6 +352,19 @@ impl Teller<'_> {
     }
 }
 
+/// What the operator asks for: from when, for how long where it takes its time, and in words.
+pub(crate) fn asked(script: &Script) -> impl Iterator<Item = (Duration, Option<Duration>, String)> {
+    let handovers = script.handovers.iter().map(|handover| {
+        let what = format!("the operator has {} write", handover.to);
+        (handover.at, None, what)
+    });
+    let rollout = script.rollout.iter().map(|rollout| {
+        let what = "the operator rolls a release out".to_owned();
+        (rollout.at, Some(rollout.over), what)
+    });
+    handovers.chain(rollout)
+}
+
 /// What a provider did, of a payment.
 fn done(kind: Kind) -> &'static str {
     match kind {
@@ -366,38 +374,6 @@ fn done(kind: Kind) -> &'static str {
         Kind::Refund => "refunded",
         Kind::Verify => "verified",
         Kind::Payout => "paid out",
-    }
-}
-
-/// How a provider misbehaves.
-pub(crate) fn misbehaves(behaviour: &Behaviour) -> String {
-    let usual = Behaviour::default();
-    let percent = |ppm: u32| format!("{} %", f64::from(ppm) / 1e4);
-    let mut all = Vec::new();
-    if behaviour.hanging {
-        all.push("hangs".to_owned());
-    }
-    if behaviour.key_window_s != usual.key_window_s {
-        all.push(format!("forgets keys after {} s", behaviour.key_window_s));
-    }
-    if behaviour.delay_ms + behaviour.jitter_ms > 0 {
-        let (least, most) = (behaviour.delay_ms, behaviour.delay_ms + behaviour.jitter_ms);
-        all.push(format!("takes {least} to {most} ms"));
-    }
-    for (ppm, what) in [
-        (behaviour.declined_ppm, "declines"),
-        (behaviour.failed_before_ppm, "fails before it acts"),
-        (behaviour.failed_after_ppm, "fails after it acted"),
-        (behaviour.answer_lost_ppm, "loses its answer"),
-    ] {
-        if ppm > 0 {
-            all.push(format!("{what} ({})", percent(ppm)));
-        }
-    }
-    if all.is_empty() {
-        "behaves as usual".to_owned()
-    } else {
-        all.join(", ")
     }
 }
 

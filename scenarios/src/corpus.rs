@@ -1,7 +1,8 @@
 //! Failures that were found once, replayed against the present build.
 //!
 //! A bundle is a run's folder; what it fails with is in its verdict. A bundle is fixed when its plan, performed again, shows none
-//! of that. A failure that the bundle did not have is none of its own, and is named all the same.
+//! of that. A failure that the bundle did not have is none of its own, and is named all the same. A list names bugs that are
+//! fixed, in words, each with the world that showed it: whatever such a world fails with is new.
 
 use std::{
     collections::BTreeSet,
@@ -10,10 +11,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::Deserialize;
 use sumzero_sim::campaign::{Campaign, Fate};
 
 use crate::{
-    record::{Record, RecordError},
+    record::{Record, RecordError, read_script},
+    scenario::catalogue,
     script::Script,
     shrink::failures,
     stage,
@@ -23,8 +26,8 @@ use crate::{
 /// A failure that was found once.
 #[derive(Clone, Debug)]
 pub struct Bundle {
-    /// Its folder.
-    pub folder: PathBuf,
+    /// Its folder, or the bug in words.
+    pub name: String,
     script: Script,
     /// What it failed with.
     pub failed_with: BTreeSet<String>,
@@ -33,8 +36,8 @@ pub struct Bundle {
 /// What became of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replayed {
-    /// Its folder.
-    pub folder: PathBuf,
+    /// Its folder, or the bug in words.
+    pub name: String,
     /// What it still fails with. Empty: it is fixed.
     pub still: BTreeSet<String>,
     /// What it failed with and does no more.
@@ -62,7 +65,7 @@ pub fn bundles(folder: &Path) -> Result<Vec<Bundle>, RecordError> {
         let record = Record::new(folder);
         let fate = Fate::Finished(Some(record.verdict()?));
         bundles.push(Bundle {
-            folder: folder.to_owned(),
+            name: folder.display().to_string(),
             script: record.script()?,
             failed_with: failures(&fate),
         });
@@ -71,6 +74,64 @@ pub fn bundles(folder: &Path) -> Result<Vec<Bundle>, RecordError> {
         bundles.extend(self::bundles(&folder)?);
     }
     Ok(bundles)
+}
+
+/// A list of bugs, as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    bug: Vec<Bug>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bug {
+    what: String,
+    scenario: Option<String>,
+    seed: Option<u64>,
+    plan: Option<PathBuf>,
+}
+
+/// The bugs of a list in TOML, in its order. Plans are looked for beside it.
+///
+/// # Errors
+/// When the list or a plan of it cannot be read, or a world is not named by a scenario and a seed or by a plan.
+pub fn bugs(list: &Path) -> Result<Vec<Bundle>, RecordError> {
+    let wrong = |problem: String| RecordError::Content {
+        path: list.to_owned(),
+        what: "list of bugs",
+        problem,
+    };
+    let text = fs::read_to_string(list).map_err(|source| RecordError::File {
+        path: list.to_owned(),
+        source,
+    })?;
+    let written: List = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let scenarios = catalogue();
+    let bundle = |bug: Bug| {
+        let (script, world) = match (&bug.plan, &bug.scenario, bug.seed) {
+            (Some(plan), None, None) => {
+                let path = list.with_file_name("").join(plan);
+                (read_script(&path)?, path.display().to_string())
+            }
+            (None, Some(name), Some(seed)) => {
+                let known = scenarios.iter().find(|scenario| scenario.name == *name);
+                let known =
+                    known.ok_or_else(|| wrong(format!("{:?}: there is no scenario {name}", bug.what)))?;
+                (known.draw(seed), format!("{name} {seed}"))
+            }
+            _ => {
+                let remedy = "give either a scenario and a seed, or a plan";
+                return Err(wrong(format!("{:?}: {remedy}", bug.what)));
+            }
+        };
+        Ok(Bundle {
+            name: format!("{world}: {}", bug.what),
+            script,
+            failed_with: BTreeSet::new(),
+        })
+    };
+    written.bug.into_iter().map(bundle).collect()
 }
 
 /// Performs all bundles again, and hands over what became of each, in order.
@@ -91,7 +152,7 @@ pub fn replay(bundles: &[Bundle], mut each: impl FnMut(Replayed)) -> Result<(), 
             fate => failures(fate),
         };
         each(Replayed {
-            folder: bundle.folder.clone(),
+            name: bundle.name.clone(),
             still: bundle.failed_with.intersection(&found).cloned().collect(),
             fixed: bundle.failed_with.difference(&found).cloned().collect(),
             new: found.difference(&bundle.failed_with).cloned().collect(),
@@ -99,4 +160,40 @@ pub fn replay(bundles: &[Bundle], mut each: impl FnMut(Replayed)) -> Result<(), 
         ControlFlow::Continue(())
     })?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_bugs_can_be_read() {
+        let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions/bugs.toml");
+        for bug in bugs(&list).unwrap() {
+            assert!(stage::check(&bug.script).is_ok(), "{}", bug.name);
+        }
+    }
+
+    #[test]
+    fn a_world_that_nothing_names_is_refused_in_words() {
+        let list = std::env::temp_dir().join(format!("sumzero-bugs-{}.toml", std::process::id()));
+        let refused = |text: &str| {
+            fs::write(&list, text).unwrap();
+            bugs(&list).unwrap_err().to_string()
+        };
+        let bug = "[[bug]]\nwhat = \"gone\"\n";
+        for (text, expected) in [
+            (format!("{bug}scenario = \"crash\""), "\"gone\": give either"),
+            (
+                format!("{bug}scenario = \"crush\"\nseed = 1"),
+                "there is no scenario crush",
+            ),
+            (format!("{bug}plan = \"no-such.json\""), "no-such.json"),
+            (format!("{bug}sede = 1"), "sede"),
+        ] {
+            let said = refused(&text);
+            assert!(said.contains(expected), "{said}");
+        }
+        fs::remove_file(&list).unwrap();
+    }
 }

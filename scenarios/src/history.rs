@@ -45,6 +45,21 @@ pub struct Attempt {
     pub status: Option<u16>,
 }
 
+#[cfg(test)]
+impl Attempt {
+    /// Somebody's attempt at something: it took a second and was answered so.
+    pub(crate) fn sample(status: Option<u16>) -> Self {
+        Self {
+            key: "k".to_owned(),
+            client: "c".to_owned(),
+            gateway: "g".to_owned(),
+            at_nanos: 0,
+            took: Duration::from_secs(1),
+            status,
+        }
+    }
+}
+
 /// What the system said of itself: an event of its telemetry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Telemetry {
@@ -62,6 +77,22 @@ pub struct Telemetry {
     pub message: String,
     /// Of what.
     pub fields: BTreeMap<String, serde_json::Value>,
+}
+
+#[cfg(test)]
+impl Telemetry {
+    /// Something that a gateway said, of this.
+    pub(crate) fn sample<const N: usize>(message: &str, of: [(&str, &str); N]) -> Self {
+        Self {
+            at_nanos: 0,
+            host: "gateway-us-east-1-0".to_owned(),
+            clock_nanos: 0,
+            level: "INFO".to_owned(),
+            target: "payments".to_owned(),
+            message: message.to_owned(),
+            fields: of.map(|(name, value)| (name.to_owned(), value.into())).into(),
+        }
+    }
 }
 
 impl Told {
@@ -87,6 +118,21 @@ pub struct LedgerPayment {
     pub captured: i64,
     /// What was refunded.
     pub refunded: i64,
+}
+
+#[cfg(test)]
+impl LedgerPayment {
+    /// A charge `p` of this, captured in full.
+    pub(crate) fn sample(minor_units: i64) -> Self {
+        Self {
+            id: "p".to_owned(),
+            kind: "charge".to_owned(),
+            state: "captured".to_owned(),
+            net: minor_units,
+            captured: minor_units,
+            refunded: 0,
+        }
+    }
 }
 
 /// A row of `account`.
@@ -280,6 +326,18 @@ pub struct History {
     pub telemetry: Vec<Telemetry>,
     /// When clients made no new requests any more and every fault that has an end was over, in nanoseconds.
     pub quiet_from_nanos: u64,
+}
+
+#[cfg(test)]
+impl History {
+    /// Somebody's attempts at something, answered so.
+    pub(crate) fn answered(statuses: &[u16]) -> Self {
+        let attempts = statuses.iter().map(|status| Attempt::sample(Some(*status)));
+        Self {
+            attempts: attempts.collect(),
+            ..Self::default()
+        }
+    }
 }
 
 impl History {

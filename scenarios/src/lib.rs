@@ -4,6 +4,7 @@
 pub mod bisect;
 pub mod corpus;
 pub mod deliveries;
+pub mod ending;
 pub mod externals;
 pub mod history;
 pub mod properties;

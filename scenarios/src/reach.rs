@@ -13,15 +13,20 @@ pub struct ReachPoint {
     reached: fn(&History) -> bool,
 }
 
-/// Says whether the system said something of which this is the beginning.
-macro_rules! said {
-    ($name:literal, $meaning:literal, $beginning:literal) => {
+/// A point that one of the functions below decides, of what.
+macro_rules! point {
+    ($name:literal, $meaning:literal, $reached:ident $what:expr) => {
         ReachPoint {
             name: $name,
             meaning: $meaning,
-            reached: |history| said(history, $beginning).next().is_some(),
+            reached: |history| $reached(history, $what),
         }
     };
+}
+
+/// Whether the system said something that begins so.
+fn says(history: &History, beginning: &str) -> bool {
+    said(history, beginning).next().is_some()
 }
 
 fn said<'a>(history: &'a History, beginning: &'a str) -> impl Iterator<Item = &'a Telemetry> {
@@ -29,10 +34,12 @@ fn said<'a>(history: &'a History, beginning: &'a str) -> impl Iterator<Item = &'
     heard.filter(move |heard| heard.message.starts_with(beginning))
 }
 
-fn state(history: &History, state: &str) -> bool {
+/// Whether a payment ended in this state.
+fn ended(history: &History, state: &str) -> bool {
     history.payments().iter().any(|payment| payment.state == state)
 }
 
+/// Whether a request was refused in words that contain these.
 fn refused(history: &History, part: &str) -> bool {
     said(history, "refused").any(|heard| {
         let refusal = heard.fields.get("refusal").and_then(|refusal| refusal.as_str());
@@ -40,119 +47,79 @@ fn refused(history: &History, part: &str) -> bool {
     })
 }
 
+/// Whether a client was answered so, or not at all.
+fn answered(history: &History, status: Option<u16>) -> bool {
+    history.attempts.iter().any(|attempt| attempt.status == status)
+}
+
+/// Whether another Region began to write, by plan or for want of the one before.
+fn becomes_writer(history: &History, planned: bool) -> bool {
+    said(history, "decided").any(|heard| {
+        let field = |name: &str| heard.fields.get(name);
+        field("planned").and_then(|field| field.as_bool()) == Some(planned)
+            && field("state").and_then(|field| field.as_str()) == Some("open")
+    })
+}
+
 /// All reach points.
 pub const REACH_POINTS: &[ReachPoint] = &[
-    said!(
+    point!(
         "gate-replay",
         "a retry got its earlier answer from the gate",
-        "answered again from the gate"
+        says "answered again from the gate"
     ),
-    said!(
+    point!(
         "ledger-replay",
         "a retry got past the gate and its earlier answer from the ledger",
-        "answered again from the ledger"
+        says "answered again from the ledger"
     ),
-    said!(
+    point!(
         "claim-held",
         "two attempts of one request met at the gate",
-        "an earlier attempt holds the claim"
+        says "an earlier attempt holds the claim"
     ),
-    said!(
-        "commit-unanswered",
-        "a commit was sent and its answer lost",
-        "commit unanswered"
-    ),
-    said!(
+    point!("commit-unanswered", "a commit was sent and its answer lost", says "commit unanswered"),
+    point!(
         "intent-found",
         "a commit without an answer turned out to be there",
-        "the intent of an unanswered commit"
+        says "the intent of an unanswered commit"
     ),
-    said!("taken-up", "an operation outlived its worker's lease", "taken up"),
-    said!(
+    point!("taken-up", "an operation outlived its worker's lease", says "taken up"),
+    point!(
         "asked-what-became",
         "a provider was asked what became of an operation",
-        "asks what became of it"
+        says "asks what became of it"
     ),
-    said!(
-        "no-outcome",
-        "an outcome stayed unknown for now",
-        "no outcome yet"
-    ),
-    said!(
+    point!("no-outcome", "an outcome stayed unknown for now", says "no outcome yet"),
+    point!(
         "stale-outcome",
         "somebody came to book an outcome and found it booked, or the operation taken over",
-        "settled elsewhere"
+        says "settled elsewhere"
     ),
-    said!(
-        "group-split",
-        "a group of postings was refused and posted one by one",
-        "group refused"
-    ),
-    ReachPoint {
-        name: "region-given-up",
-        meaning: "a Region was given up and another became the writer",
-        reached: |history| {
-            let decided = said(history, "decided");
-            decided.into_iter().any(|heard| {
-                let field = |name: &str| heard.fields.get(name);
-                field("planned").and_then(|planned| planned.as_bool()) == Some(false)
-                    && field("state").and_then(|state| state.as_str()) == Some("open")
-            })
-        },
-    },
-    ReachPoint {
-        name: "handed-over",
-        meaning: "another Region became the writer by plan",
-        reached: |history| {
-            let decided = said(history, "decided");
-            decided.into_iter().any(|heard| {
-                let field = |name: &str| heard.fields.get(name);
-                field("planned").and_then(|planned| planned.as_bool()) == Some(true)
-                    && field("state").and_then(|state| state.as_str()) == Some("open")
-            })
-        },
-    },
-    said!(
+    point!("group-split", "a group of postings was refused and posted one by one", says "group refused"),
+    point!("region-given-up", "a Region was given up and another became the writer", becomes_writer false),
+    point!("handed-over", "another Region became the writer by plan", becomes_writer true),
+    point!(
         "tail-restored",
         "a promotion had lost a confirmed request, and it was restored",
-        "restored what the ledger had lost"
+        says "restored what the ledger had lost"
     ),
-    said!(
+    point!(
         "schema-contracted",
         "a release was rolled out, and the version before came to its end",
-        "oldest version of the schema"
+        says "oldest version of the schema"
     ),
-    said!("breaker-open", "a circuit breaker opened", "breaker opened"),
-    said!(
+    point!("breaker-open", "a circuit breaker opened", says "breaker opened"),
+    point!(
         "ledger-away",
         "work was left to a worker because the ledger could not be written",
-        "left to a worker"
+        says "left to a worker"
     ),
-    ReachPoint {
-        name: "conflict",
-        meaning: "a client was answered 409",
-        reached: |history| history.attempts.iter().any(|attempt| attempt.status == Some(409)),
-    },
-    ReachPoint {
-        name: "unavailable",
-        meaning: "a client was answered 503",
-        reached: |history| history.attempts.iter().any(|attempt| attempt.status == Some(503)),
-    },
-    ReachPoint {
-        name: "no-answer",
-        meaning: "a client got no answer",
-        reached: |history| history.attempts.iter().any(|attempt| attempt.status.is_none()),
-    },
-    ReachPoint {
-        name: "declined",
-        meaning: "a provider declined",
-        reached: |history| state(history, "declined"),
-    },
-    ReachPoint {
-        name: "voided",
-        meaning: "what was held was given up",
-        reached: |history| state(history, "voided"),
-    },
+    point!("conflict", "a client was answered 409", answered Some(409)),
+    point!("unavailable", "a client was answered 503", answered Some(503)),
+    point!("no-answer", "a client got no answer", answered None),
+    point!("declined", "a provider declined", ended "declined"),
+    point!("voided", "what was held was given up", ended "voided"),
     ReachPoint {
         name: "partial-capture",
         meaning: "less was captured than authorized",
@@ -168,36 +135,12 @@ pub const REACH_POINTS: &[ReachPoint] = &[
         meaning: "something was given back",
         reached: |history| history.payments().iter().any(|payment| payment.refunded > 0),
     },
-    ReachPoint {
-        name: "settled",
-        meaning: "a settlement was paid out",
-        reached: |history| state(history, "settled"),
-    },
-    ReachPoint {
-        name: "reversed",
-        meaning: "a settlement was compensated",
-        reached: |history| state(history, "reversed"),
-    },
-    ReachPoint {
-        name: "limbo",
-        meaning: "an outcome could not be found out",
-        reached: |history| said(history, "limbo").next().is_some(),
-    },
-    ReachPoint {
-        name: "insufficient-funds",
-        meaning: "an account would have been overdrawn",
-        reached: |history| refused(history, "does not have the amount"),
-    },
-    ReachPoint {
-        name: "frozen",
-        meaning: "a frozen account was asked to pay",
-        reached: |history| refused(history, "is frozen"),
-    },
-    ReachPoint {
-        name: "busy",
-        meaning: "two operations wanted one payment at once",
-        reached: |history| refused(history, "is under way"),
-    },
+    point!("settled", "a settlement was paid out", ended "settled"),
+    point!("reversed", "a settlement was compensated", ended "reversed"),
+    point!("limbo", "an outcome could not be found out", says "limbo"),
+    point!("insufficient-funds", "an account would have been overdrawn", refused "does not have the amount"),
+    point!("frozen", "a frozen account was asked to pay", refused "is frozen"),
+    point!("busy", "two operations wanted one payment at once", refused "is under way"),
 ];
 
 /// The points that a history reaches.

@@ -5,14 +5,16 @@
 
 use std::{collections::BTreeSet, num::NonZeroUsize, ops::ControlFlow, time::Duration};
 
-pub use payments::variant::{Variant, select};
+pub use payments::variant::Variant;
 use sumzero_sim::{
     Error,
     campaign::{Campaign, Limits},
 };
 
 use crate::{
+    ending::Ending,
     scenario::{Scenario, catalogue},
+    script::Script,
     verdict::{Conclusion, Verdict},
 };
 
@@ -110,23 +112,26 @@ impl Score {
         };
         let seeds = campaign.run(
             |number| {
-                if let Some(variant) = variant {
-                    select(variant);
-                }
                 let (scenario, seed) = world(number);
-                Verdict::reach(&scenario.draw(seed)).conclusion
+                let variant = variant.map(|variant| variant.name().to_owned());
+                let script = Script {
+                    variant,
+                    ..scenario.draw(seed)
+                };
+                Verdict::reach(&script).conclusion
             },
             |result| {
                 let (scenario, seed) = world(result.seed);
                 let world = (scenario.name.clone(), seed);
                 seen.insert(world.clone());
+                let ended = |ending: &Ending| (ending.fingerprint.clone(), ending.why.clone());
                 let shown = match result.fate.answer() {
                     Some(Conclusion::Held) => None,
                     Some(Conclusion::Violated(violations)) => violations
                         .first()
                         .map(|violation| (violation.fingerprint(), violation.evidence.clone())),
-                    Some(Conclusion::Unknown(why)) => Some(("world/unfinished".to_owned(), why.clone())),
-                    None => Some(("process/ended".to_owned(), result.fate.to_string())),
+                    Some(Conclusion::Unknown(ending)) => Some(ended(ending)),
+                    None => Ending::of_process(&result.fate).as_ref().map(ended),
                 };
                 // A world that does not end says little: it is no catch, but the sound system must not have one.
                 let unfinished = !matches!(result.fate.answer(), Some(Conclusion::Violated(_)));
@@ -167,13 +172,14 @@ fn likely(variant: Variant) -> &'static [&'static str] {
         | Variant::ReleaseInTwoSteps
         | Variant::FreezeUnchecked
         | Variant::RefundNotHeld => &["hot-account"],
-        Variant::AnswerInTheGateOnly | Variant::ReplayOfTheState => &["crash", "dynamodb", "lost-answers"],
+        Variant::AnswerInTheGateOnly => &["crash", "dynamodb", "lost-answers"],
+        Variant::ReplayOfTheState => &["evacuation", "region-loss"],
         Variant::StampAfterAttempts
         | Variant::OutboxCursor
         | Variant::EffectAfterTheCommit
         | Variant::GapThrownAway
         | Variant::PartialFailureUnread => &["broker-outage"],
-        Variant::EventAfterTheCommit => &["crash", "aurora-failover"],
+        Variant::EventAfterTheCommit => &["aurora-failover", "lost-answers", "crash"],
         Variant::RetriesAtOnce | Variant::BreakerCountsSuccess => &["psp-gray"],
         Variant::ProcessingIsDone => &["psp-gray"],
         Variant::OneSumForAll

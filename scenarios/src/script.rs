@@ -20,6 +20,9 @@ pub struct Script {
     pub scenario: String,
     /// Decides everything else that chance decides.
     pub seed: u64,
+    /// The unsound variant of the system that is put on the stage; none: the system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     /// Processes of the system in each Region.
     pub gateways: u8,
     /// How the system is set up.
@@ -250,6 +253,7 @@ impl Script {
             format: FORMAT,
             scenario: "calm".to_owned(),
             seed,
+            variant: None,
             gateways: 2,
             tuning: Tuning::default(),
             workload: Workload::default(),
@@ -294,7 +298,31 @@ impl Script {
                 "it is a plan of format {format}, and this build reads format {FORMAT}: run it with the build that wrote it"
             ));
         }
-        serde_json::from_str(text).map_err(|error| error.to_string())
+        let script: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        match script.variant {
+            Some(name) if !known(&name) => Err(format!(
+                "it is a plan for the unsound variant {name} of the system, which this build does not have: build with \
+                 `--features as-written`"
+            )),
+            _ => Ok(script),
+        }
+    }
+
+    /// Which unsound variant of the system is on the stage, if one is, and what it says as far as this build knows.
+    pub fn unsound(&self) -> Option<String> {
+        let variant = self.variant.as_deref()?;
+        #[cfg(feature = "as-written")]
+        if let Some(known) = crate::score::Variant::named(variant) {
+            let claim = known
+                .claim()
+                .map(|claim| format!(" ({claim})"))
+                .unwrap_or_default();
+            return Some(format!(
+                "the unsound variant `{variant}`{claim} of the system: {}",
+                known.says()
+            ));
+        }
+        Some(format!("the unsound variant `{variant}` of the system"))
     }
 
     /// Writes the script as JSON that a person can edit.
@@ -302,6 +330,14 @@ impl Script {
         let text = serde_json::to_string_pretty(self);
         text.expect("a script is a tree of strings and numbers, which JSON can hold") + "\n"
     }
+}
+
+/// Whether this build has a variant.
+fn known(variant: &str) -> bool {
+    #[cfg(feature = "as-written")]
+    return crate::score::Variant::named(variant).is_some();
+    #[cfg(not(feature = "as-written"))]
+    return variant.is_empty();
 }
 
 /// How a provider behaves at a time, in true time after the world begins.
@@ -338,6 +374,16 @@ mod tests {
                 .contains("format 2")
         );
         assert!(Script::from_json("[]").unwrap_err().contains("not a plan"));
+    }
+
+    #[test]
+    fn a_plan_for_a_variant_that_this_build_lacks_is_refused() {
+        let unsound = Script {
+            variant: Some("no-such-variant".to_owned()),
+            ..Script::calm(7)
+        };
+        let refused = Script::from_json(&unsound.to_json()).unwrap_err();
+        assert!(refused.contains("no-such-variant"), "{refused}");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! What many seeds came to, taken together: counted by scenario, failures grouped by kind, what was reached and what was not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use sumzero_sim::campaign::Fate;
 
 use crate::{
+    ending::Ending,
     reach::REACH_POINTS,
     verdict::{Conclusion, Verdict},
 };
@@ -21,6 +22,29 @@ pub struct SurveyLine {
     pub fate: Fate<Verdict>,
     /// The real time that it took, in milliseconds.
     pub took_ms: u64,
+}
+
+impl SurveyLine {
+    /// The kinds of failure that it shows, each with what shows it.
+    pub fn failures(&self) -> BTreeMap<String, String> {
+        match (&self.fate, Ending::of_process(&self.fate)) {
+            (Fate::Finished(verdict), _) => verdict.failures(),
+            (_, ending) => ending
+                .map(|ending| (ending.fingerprint, ending.why))
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    /// The command that runs it again.
+    pub fn replay(&self) -> String {
+        replay(&self.scenario, self.seed)
+    }
+}
+
+/// The command that runs a seed again.
+pub fn replay(scenario: &str, seed: u64) -> String {
+    format!("sumzero run {scenario} --seed {seed}")
 }
 
 /// What many seeds came to.
@@ -72,10 +96,12 @@ impl Survey {
     /// Adds a seed.
     pub fn add(&mut self, line: &SurveyLine) {
         self.took_ms += line.took_ms;
+        for (fingerprint, evidence) in line.failures() {
+            self.fail(&fingerprint, line, &evidence);
+        }
         let tally = self.scenarios.entry(line.scenario.clone()).or_default();
         let Fate::Finished(verdict) = &line.fate else {
             tally.unknown += 1;
-            self.fail("process/ended", line, &line.fate.to_string());
             return;
         };
         match &verdict.conclusion {
@@ -95,16 +121,6 @@ impl Survey {
             let (planned, bit) = self.faults.entry(fault.kind.clone()).or_default();
             *planned += 1;
             *bit += u64::from(fault.bites > 0);
-        }
-        let mut seen = BTreeSet::new();
-        for violation in verdict.violations() {
-            let fingerprint = violation.fingerprint();
-            if seen.insert(fingerprint.clone()) {
-                self.fail(&fingerprint, line, &violation.evidence);
-            }
-        }
-        if let Conclusion::Unknown(why) = &verdict.conclusion {
-            self.fail("world/unfinished", line, why);
         }
     }
 
@@ -190,13 +206,29 @@ mod tests {
         assert_eq!(survey.exit_code(), 2);
         survey.add(&line(1, 10, Conclusion::Held));
         assert_eq!(survey.exit_code(), 0);
-        survey.add(&line(2, 10, Conclusion::Unknown("why".to_owned())));
+        let ending = Ending {
+            fingerprint: "client/unfinished".to_owned(),
+            why: "why".to_owned(),
+        };
+        survey.add(&line(2, 10, Conclusion::Unknown(ending)));
         assert_eq!(survey.exit_code(), 2);
         survey.add(&line(3, 30, violated()));
         survey.add(&line(4, 20, violated()));
         assert_eq!(survey.exit_code(), 1);
         let failures = &survey.failures["captures/done-twice"];
         assert_eq!((failures.seeds, failures.fastest.1), (2, 4));
+        assert_eq!(survey.failures["client/unfinished"].fastest.1, 2);
+        // A process that hung is no process that panicked.
+        let limit = std::time::Duration::from_secs(300);
+        let message = "no such row".to_owned();
+        for fate in [Fate::Hung { limit }, Fate::Panicked { message }] {
+            survey.add(&SurveyLine {
+                fate,
+                ..line(5, 10, Conclusion::Held)
+            });
+        }
+        assert_eq!(survey.failures["process/hung"].seeds, 1);
+        assert_eq!(survey.failures["process/panicked-no-such-row"].seeds, 1);
         assert!(!survey.never_reached().contains(&"declined"));
         assert!(survey.never_reached().contains(&"limbo"));
     }

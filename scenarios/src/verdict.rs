@@ -1,11 +1,16 @@
 //! What one run came to: judged, measured, small enough to keep for every seed of a campaign.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use sumzero_sim::{FaultReport, HostReport, PlannedFault, trace::Sink};
 
 use crate::{
+    ending::Ending,
     history::History,
     properties::{Violation, judge},
     reach::reached,
@@ -54,7 +59,7 @@ pub enum Conclusion {
     /// Some do not.
     Violated(Vec<Violation>),
     /// It cannot be told, and why: the world did not come to its end.
-    Unknown(String),
+    Unknown(Ending),
 }
 
 impl Conclusion {
@@ -133,7 +138,7 @@ impl Verdict {
             Err(error) => Self {
                 scenario,
                 seed,
-                conclusion: Conclusion::Unknown(error.to_string()),
+                conclusion: Conclusion::Unknown(Ending::of_world(error)),
                 trace_hash: None,
                 measures: Measures::default(),
                 reached: Vec::new(),
@@ -156,9 +161,23 @@ impl Verdict {
         }
     }
 
-    /// What kinds of failure there are: property and place, the same for every seed that fails in the same way.
+    /// The kinds of failure, each with what shows it first: property and place, or how the world ended before its time. The same
+    /// for every seed that fails in the same way.
+    pub fn failures(&self) -> BTreeMap<String, String> {
+        let mut failures = BTreeMap::new();
+        for violation in self.violations() {
+            let first = failures.entry(violation.fingerprint());
+            first.or_insert_with(|| violation.evidence.clone());
+        }
+        if let Conclusion::Unknown(ending) = &self.conclusion {
+            failures.insert(ending.fingerprint.clone(), ending.why.clone());
+        }
+        failures
+    }
+
+    /// The same without what shows them.
     pub fn fingerprints(&self) -> BTreeSet<String> {
-        self.violations().iter().map(Violation::fingerprint).collect()
+        self.failures().into_keys().collect()
     }
 }
 
@@ -234,12 +253,9 @@ mod tests {
 
     fn attempt(at_s: u64, took_s: u64, status: Option<u16>) -> Attempt {
         Attempt {
-            key: "k".to_owned(),
-            client: "c".to_owned(),
-            gateway: "g".to_owned(),
             at_nanos: at_s * 1_000_000_000,
             took: Duration::from_secs(took_s),
-            status,
+            ..Attempt::sample(status)
         }
     }
 

@@ -135,7 +135,7 @@ impl Engine {
         payment: Option<Payment>,
     ) -> Result<Ended, LedgerError> {
         // Nothing is asked for outside by a process that could not book it.
-        self.ledger.epoch()?;
+        let epoch = self.ledger.epoch()?;
         let id = operation.id;
         let (dependency, breaker) = self.externals.of(id.kind);
         if let Err(open) = breaker.admit() {
@@ -149,7 +149,7 @@ impl Engine {
             },
         };
         let heard = dependency
-            .carry_out(&payment, &operation, self.config.limit)
+            .carry_out(&payment, &operation, epoch, self.config.limit)
             .await;
         let failed = matches!(heard, Err(Unknown::NotSaid { .. }));
         breaker.record(!failed || as_written(Variant::BreakerCountsSuccess));
@@ -187,7 +187,7 @@ impl Engine {
             Reply::Resolved { answer, next } => {
                 tracing::info!(
                     payment_id = %id.payment, tenant = %id.tenant, operation = id.kind.name(), seq = id.seq,
-                    fence = operation.fence, "settled"
+                    epoch, fence = operation.fence, "settled"
                 );
                 if let Some(next) = next {
                     self.go_on(next);
@@ -208,7 +208,10 @@ impl Engine {
     /// Has an operation carried out that nobody has written down.
     pub(crate) async fn call(&self, payment: &Payment, operation: &Operation) {
         let (dependency, _) = self.externals.of(operation.id.kind);
-        let _ = dependency.carry_out(payment, operation, self.config.limit).await;
+        let epoch = self.ledger.epoch().unwrap_or_default();
+        let _ = dependency
+            .carry_out(payment, operation, epoch, self.config.limit)
+            .await;
     }
 
     /// Books an outcome. Asking again after an unknown commit is safe: what is settled is stale.

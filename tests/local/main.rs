@@ -1,9 +1,14 @@
 //! `sumzero local` as a stranger uses it: started as a process, read, driven by boto3, stopped by a signal.
 
+#[path = "../support/mod.rs"]
+mod support;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+
+use support::python;
 
 const REGIONS: [&str; 3] = ["us-east-1", "us-east-2", "us-west-2"];
 
@@ -94,36 +99,11 @@ fn evaluated(lines: &str) -> Variables {
         .collect()
 }
 
-/// The Python that has boto3: the one that `SUMZERO_PYTHON` names, a virtual environment of ours, or the system's.
-fn python() -> PathBuf {
-    let named = std::env::var_os("SUMZERO_PYTHON").map(PathBuf::from);
-    let own = Path::new(env!("CARGO_TARGET_TMPDIR")).join("boto3/bin/python");
-    let python = named.unwrap_or_else(|| {
-        if own.exists() {
-            own.clone()
-        } else {
-            "python3".into()
-        }
-    });
-    let import = Command::new(&python)
-        .args(["-c", "import boto3"])
-        .stderr(Stdio::null())
-        .status();
-    let environment = own.parent().and_then(Path::parent).expect("a folder").display();
-    assert!(
-        import.is_ok_and(|status| status.success()),
-        "boto3 is missing from {}. Install it with\n    python3 -m venv {environment} && {environment}/bin/pip install \
-         boto3\nor name a Python that has it in SUMZERO_PYTHON",
-        python.display(),
-    );
-    python
-}
-
 fn run(suite: &str, local: &Local, more: &[(&str, String)]) {
     let suite = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/local")
         .join(suite);
-    let output = Command::new(python())
+    let output = Command::new(python("boto3"))
         .arg(suite)
         .envs(&local.shared)
         .envs(&local.regions[REGIONS[0]])

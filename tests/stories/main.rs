@@ -139,6 +139,18 @@ fn a_failing_plan_becomes_a_short_story() {
         "{}",
         said(&fixed)
     );
+    // A bug on the list is held to be fixed.
+    let list = "[[bug]]\nwhat = \"twice\"\nplan = \"smallest/plan.json\"\n";
+    fs::write(folder.join("bugs.toml"), list).unwrap();
+    let back = sumzero(&["corpus", &at("bugs.toml")]);
+    assert_eq!(back.status.code(), Some(1), "{}", said(&back));
+    for part in [
+        "plan.json: twice",
+        "new    captures/done-twice",
+        "0 of 1 hold now",
+    ] {
+        assert!(said(&back).contains(part), "{part}: {}", said(&back));
+    }
     fs::remove_dir_all(folder).unwrap();
 }
 
@@ -193,5 +205,88 @@ fn what_cannot_be_told_is_said_and_exits_with_2() {
         }
     }
     assert!(!Path::new("nowhere").exists());
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// A repository whose program has the command's name and fails since one commit; another does not build.
+fn repository(folder: &Path) {
+    let git = |words: &[&str]| {
+        let author = [
+            "-c",
+            "user.name=Somebody",
+            "-c",
+            "user.email=somebody@example.org",
+        ];
+        let output = Command::new("git")
+            .arg("-C")
+            .arg(folder)
+            .args(author)
+            .args(words)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{words:?}: {}", said(&output));
+    };
+    git(&["init", "--quiet"]);
+    fs::create_dir_all(folder.join("src")).unwrap();
+    let manifest = "[package]\nname = \"sumzero\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n";
+    fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+    for (subject, code) in [
+        ("Begin", "0"),
+        ("Change nothing", "0 + 0"),
+        ("Break the build", "nothing"),
+        ("Mend the build", "0"),
+        ("Take the money twice", "1"),
+        ("Change nothing again", "1 + 0"),
+    ] {
+        // Told anything but what was asked for it gives no verdict.
+        let program = format!(
+            "fn main() {{\n    let words: Vec<String> = std::env::args().skip(1).collect();\n    let asked = words == \
+             [\"run\", \"calm\", \"--seed\", \"7\"] || words.len() == 3 && words[..2] == [\"run\", \"--plan\"] && \
+             std::path::Path::new(&words[2]).is_file();\n    std::process::exit(if asked {{ {code} }} else {{ 2 }})\n}}\n"
+        );
+        fs::write(folder.join("src/main.rs"), program).unwrap();
+        git(&["add", "Cargo.toml", "src"]);
+        git(&["commit", "--quiet", "-m", subject]);
+    }
+}
+
+#[test]
+fn the_commit_that_changed_a_verdict_is_built_run_and_named() {
+    let folder = folder("bisect");
+    let (tree, scratch) = (folder.join("tree"), folder.join("scratch"));
+    fs::create_dir_all(&scratch).unwrap();
+    fs::create_dir_all(&tree).unwrap();
+    repository(&tree);
+    let plan = folder.join("a plan's name.json");
+    fs::write(&plan, "{}").unwrap();
+    let plan = plan.to_str().unwrap();
+    let bisect = |world: &[&str], good: &str, bad: &str| {
+        Command::new(env!("CARGO_BIN_EXE_sumzero"))
+            .arg("bisect")
+            .args(world)
+            .args(["--good", good, "--bad", bad, "--cargo", "--offline"])
+            .current_dir(&tree)
+            .env("TMPDIR", &scratch)
+            .output()
+            .unwrap()
+    };
+    for world in [&["calm", "--seed", "7"][..], &["--plan", plan]] {
+        let found = bisect(world, "HEAD~5", "HEAD");
+        assert_eq!(found.status.code(), Some(0), "{}", said(&found));
+        let words = String::from_utf8_lossy(&found.stdout).into_owned();
+        assert!(words.contains("The verdict changed with\n"), "{words}");
+        assert!(words.contains("Take the money twice (Somebody"), "{words}");
+    }
+    // A seed that nothing changed, and a build that fails, are said.
+    let same = bisect(&["calm", "--seed", "7"], "HEAD~5", "HEAD~4");
+    assert_eq!(same.status.code(), Some(2));
+    assert!(said(&same).contains("the seed holds"), "{}", said(&same));
+    let unbuilt = bisect(&["calm", "--seed", "7"], "HEAD~3", "HEAD");
+    assert_eq!(unbuilt.status.code(), Some(2));
+    assert!(
+        said(&unbuilt).contains("a commit that builds"),
+        "{}",
+        said(&unbuilt)
+    );
     fs::remove_dir_all(folder).unwrap();
 }

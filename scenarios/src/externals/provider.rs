@@ -200,16 +200,21 @@ impl Provider {
     }
 }
 
+/// Whether a call fails before anything is done about it. A provider that hangs never says.
+async fn fails_before(behaviour: &Behaviour) -> bool {
+    if behaviour.hanging {
+        std::future::pending::<()>().await;
+    }
+    happens(behaviour.failed_before_ppm)
+}
+
 async fn operate(State(provider): State<Provider>, headers: HeaderMap, Json(ask): Json<Ask>) -> Response {
     let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
     let Some(key) = key.map(str::to_owned) else {
         return (StatusCode::BAD_REQUEST, "no idempotency-key").into_response();
     };
     let behaviour = provider.state().behaviour.clone();
-    if behaviour.hanging {
-        std::future::pending::<()>().await;
-    }
-    if happens(behaviour.failed_before_ppm) {
+    if fails_before(&behaviour).await {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
     match provider.recall(&key) {
@@ -251,10 +256,7 @@ fn lost() -> Response {
 
 async fn show(State(provider): State<Provider>, Path(key): Path<String>) -> Response {
     let behaviour = provider.state().behaviour.clone();
-    if behaviour.hanging {
-        std::future::pending::<()>().await;
-    }
-    if happens(behaviour.failed_before_ppm) {
+    if fails_before(&behaviour).await {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
     match provider.recall(&key) {

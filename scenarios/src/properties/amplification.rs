@@ -11,7 +11,7 @@ use std::{
 
 use crate::{history::History, script::Limits, verdict::Measures};
 
-use super::{Finding, Property};
+use super::{Finding, Property, above};
 
 pub(super) const PROPERTY: Property = Property {
     name: "amplification",
@@ -51,51 +51,27 @@ fn hammered(history: &History) -> Vec<Finding> {
 }
 
 fn too_many(history: &History, limits: &Limits) -> Vec<Finding> {
-    let Some(limit) = limits.attempts else {
-        return Vec::new();
-    };
     let keys: BTreeSet<_> = history.attempts.iter().map(|attempt| &attempt.key).collect();
     let attempts = Measures::of(history).attempts as f64 / keys.len().max(1) as f64;
-    if attempts <= limit {
-        return Vec::new();
-    }
-    let evidence = format!("{attempts:.1} attempts a request, and the limit is {limit}");
-    vec![Finding::new("attempts", evidence, [] as [&str; 0])]
+    above("attempts", attempts, limits.attempts, |attempts, limit| {
+        format!("{attempts:.1} attempts a request, and the limit is {limit}")
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{Attempt, Telemetry};
-
-    fn history(statuses: &[u16]) -> History {
-        let attempts = statuses.iter().map(|status| Attempt {
-            key: "k".to_owned(),
-            client: "c".to_owned(),
-            gateway: "g".to_owned(),
-            at_nanos: 0,
-            took: Duration::from_secs(1),
-            status: Some(*status),
-        });
-        History {
-            attempts: attempts.collect(),
-            ..History::default()
-        }
-    }
+    use crate::history::Telemetry;
 
     #[test]
     fn an_operation_asked_about_without_a_pause_is_found() {
         let asked = |pause_ms: u64| {
             let said = |number: u64| Telemetry {
                 at_nanos: number * pause_ms * 1_000_000,
-                host: "gateway-0".to_owned(),
-                clock_nanos: 0,
-                level: "INFO".to_owned(),
-                target: "payments::external".to_owned(),
-                message: "asks what became of it".to_owned(),
-                fields: [("dependency", "psp"), ("key", "p-sale-1")]
-                    .map(|(name, value)| (name.to_owned(), value.into()))
-                    .into(),
+                ..Telemetry::sample(
+                    "asks what became of it",
+                    [("dependency", "psp"), ("key", "p-sale-1")],
+                )
             };
             let history = History {
                 telemetry: (0..30).map(said).collect(),
@@ -113,7 +89,7 @@ mod tests {
             attempts: Some(2.0),
             ..Limits::default()
         };
-        assert_eq!(check(&history(&[503, 201]), &limits).len(), 0);
-        assert_eq!(check(&history(&[503, 503, 201]), &limits).len(), 1);
+        assert_eq!(check(&History::answered(&[503, 201]), &limits).len(), 0);
+        assert_eq!(check(&History::answered(&[503, 503, 201]), &limits).len(), 1);
     }
 }

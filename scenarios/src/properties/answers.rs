@@ -83,14 +83,7 @@ mod tests {
 
     #[test]
     fn another_answer_and_a_lost_payment_are_found() {
-        let payment = LedgerPayment {
-            id: "p".to_owned(),
-            kind: "charge".to_owned(),
-            state: "captured".to_owned(),
-            net: 1,
-            captured: 1,
-            refunded: 0,
-        };
+        let payment = LedgerPayment::sample(1);
         let body = r#"{"payment_id":"p"}"#;
         let good = History {
             told: vec![told(body)],

@@ -89,14 +89,7 @@ mod tests {
     };
 
     fn history() -> History {
-        let payment = LedgerPayment {
-            id: "p".to_owned(),
-            kind: "charge".to_owned(),
-            state: "captured".to_owned(),
-            net: 100,
-            captured: 100,
-            refunded: 0,
-        };
+        let payment = LedgerPayment::sample(100);
         let effect = Effect {
             key: "p-sale-1".to_owned(),
             kind: Kind::Sale,

@@ -4,7 +4,7 @@
 
 use crate::{history::History, script::Limits, verdict::Measures};
 
-use super::{Finding, Property};
+use super::{Finding, Property, above};
 
 pub(super) const PROPERTY: Property = Property {
     name: "conflicts",
@@ -13,38 +13,15 @@ pub(super) const PROPERTY: Property = Property {
 };
 
 fn check(history: &History, limits: &Limits) -> Vec<Finding> {
-    let Some(limit) = limits.conflict_ppm else {
-        return Vec::new();
-    };
     let ppm = Measures::of(history).conflict_ppm;
-    if ppm <= limit {
-        return Vec::new();
-    }
-    let evidence = format!("{ppm} of a million attempts were answered 409, and the limit is {limit}");
-    vec![Finding::new("409", evidence, [] as [&str; 0])]
+    above("409", ppm, limits.conflict_ppm, |ppm, limit| {
+        format!("{ppm} of a million attempts were answered 409, and the limit is {limit}")
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::history::Attempt;
-
-    fn history(statuses: &[u16]) -> History {
-        let attempts = statuses.iter().map(|status| Attempt {
-            key: "k".to_owned(),
-            client: "c".to_owned(),
-            gateway: "g".to_owned(),
-            at_nanos: 0,
-            took: Duration::from_secs(1),
-            status: Some(*status),
-        });
-        History {
-            attempts: attempts.collect(),
-            ..History::default()
-        }
-    }
 
     #[test]
     fn too_many_conflicts_are_found() {
@@ -52,7 +29,7 @@ mod tests {
             conflict_ppm: Some(400_000),
             ..Limits::default()
         };
-        assert_eq!(check(&history(&[201, 201, 409]), &limits).len(), 0);
-        assert_eq!(check(&history(&[201, 409]), &limits).len(), 1);
+        assert_eq!(check(&History::answered(&[201, 201, 409]), &limits).len(), 0);
+        assert_eq!(check(&History::answered(&[201, 409]), &limits).len(), 1);
     }
 }

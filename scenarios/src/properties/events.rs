@@ -123,14 +123,7 @@ mod tests {
     fn found(change: impl FnOnce(&mut Deliveries)) -> Vec<String> {
         let mut deliveries = told();
         change(&mut deliveries);
-        let payment = LedgerPayment {
-            id: "p".to_owned(),
-            kind: "charge".to_owned(),
-            state: "captured".to_owned(),
-            net: 100,
-            captured: 100,
-            refunded: 0,
-        };
+        let payment = LedgerPayment::sample(100);
         let books = Books {
             payments: vec![payment],
             deliveries,

@@ -37,38 +37,46 @@ fn stale_holders(history: &History, books: &Books) -> Vec<Finding> {
         .iter()
         .map(|operation| (&*operation.key, operation.fence));
     let rows: BTreeMap<&str, i64> = rows.collect();
-    let settled = history.telemetry.iter().filter(|said| said.message == "settled");
-    let stale = settled.filter_map(|said| {
+    // By key: what was settled in an epoch whose end was lost is settled anew in a later one.
+    let mut settled: BTreeMap<String, (i64, i64, &str)> = BTreeMap::new();
+    for said in history.telemetry.iter().filter(|said| said.message == "settled") {
         let text = |name| said.fields.get(name).and_then(Value::as_str);
         let number = |name| said.fields.get(name).and_then(Value::as_i64);
-        let key = format!(
-            "{}-{}-{}",
-            text("payment_id")?,
-            text("operation")?,
-            number("seq")?
+        let (Some(payment), Some(kind), Some(seq), Some(epoch), Some(fence)) = (
+            text("payment_id"),
+            text("operation"),
+            number("seq"),
+            number("epoch"),
+            number("fence"),
+        ) else {
+            continue;
+        };
+        let last = settled.entry(format!("{payment}-{kind}-{seq}")).or_default();
+        *last = (*last).max((epoch, fence, &said.host));
+    }
+    let stale = settled.iter().filter_map(|(key, (_, by, host))| {
+        let last = rows.get(&**key).filter(|last| *last != by)?;
+        let evidence = format!(
+            "{key} was settled by {host} under fence {by}, but had been taken up by another under fence {last}"
         );
-        let (by, last) = (number("fence")?, *rows.get(&*key)?);
-        (by != last).then(|| {
-            let evidence = format!(
-                "{key} was settled by {} under fence {by}, but had been taken up by another under fence {last}",
-                said.host
-            );
-            Finding::new("stale-holder", evidence, [&key, &said.host])
-        })
+        Some(Finding::new("stale-holder", evidence, [&**key, host]))
     });
     stale.collect()
 }
 
 fn shared_fences(history: &History) -> Vec<Finding> {
-    let mut holders: BTreeMap<(&str, i64), &str> = BTreeMap::new();
+    // What a Region took with it when it was lost begins anew, with an epoch of its own.
+    let mut holders: BTreeMap<(&str, i64, i64), &str> = BTreeMap::new();
     let mut found = BTreeMap::new();
     for said in &history.telemetry {
         let text = |name| said.fields.get(name).and_then(Value::as_str);
-        let fence = said.fields.get("fence").and_then(Value::as_i64);
-        let (Some(_), Some(key), Some(fence)) = (text("dependency"), text("key"), fence) else {
+        let number = |name| said.fields.get(name).and_then(Value::as_i64);
+        let (Some(_), Some(key), Some(epoch), Some(fence)) =
+            (text("dependency"), text("key"), number("epoch"), number("fence"))
+        else {
             continue;
         };
-        let first = *holders.entry((key, fence)).or_insert(&said.host);
+        let first = *holders.entry((key, epoch, fence)).or_insert(&said.host);
         if first != said.host {
             found.entry(key).or_insert((first, &*said.host, fence));
         }
@@ -163,6 +171,7 @@ mod tests {
                 ("payment_id", "p".into()),
                 ("operation", "sale".into()),
                 ("seq", 1.into()),
+                ("epoch", 1.into()),
                 ("fence", fence.into()),
             ];
             let operation = LedgerOperation {
@@ -192,6 +201,7 @@ mod tests {
                 &[
                     ("dependency", "psp".into()),
                     ("key", "p-sale-1".into()),
+                    ("epoch", 1.into()),
                     ("fence", fence.into()),
                 ],
             )

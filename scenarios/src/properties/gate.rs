@@ -169,12 +169,9 @@ mod tests {
 
     fn attempt(at_s: u64, status: u16) -> Attempt {
         Attempt {
-            key: "k".to_owned(),
-            client: "c".to_owned(),
-            gateway: "g".to_owned(),
             at_nanos: at_s * 1_000_000_000,
             took: Duration::from_secs(2),
-            status: Some(status),
+            ..Attempt::sample(Some(status))
         }
     }
 
@@ -184,19 +181,14 @@ mod tests {
             ("until_ms", until_ms),
             ("retry_after_ms", retry_after_ms),
         ];
-        let mut fields: BTreeMap<_, serde_json::Value> = numbers
-            .map(|(name, value)| (name.to_owned(), value.into()))
-            .into();
-        fields.insert("idempotency_key".to_owned(), "k".into());
-        Telemetry {
+        let mut said = Telemetry {
             at_nanos: 1_500_000_000,
             host: host.to_owned(),
-            clock_nanos: 0,
-            level: "INFO".to_owned(),
-            target: "payments::service".to_owned(),
-            message: message.to_owned(),
-            fields,
-        }
+            ..Telemetry::sample(message, [("idempotency_key", "k")])
+        };
+        let numbers = numbers.map(|(name, value)| (name.to_owned(), value.into()));
+        said.fields.extend(numbers);
+        said
     }
 
     fn places(telemetry: Vec<Telemetry>) -> Vec<&'static str> {

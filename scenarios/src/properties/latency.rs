@@ -2,9 +2,11 @@
 //!
 //! Reads how long attempts took that were confirmed. Fails when the 99th percentile is above its limit.
 
+use std::time::Duration;
+
 use crate::{history::History, script::Limits, verdict::Measures};
 
-use super::{Finding, Property};
+use super::{Finding, Property, above};
 
 pub(super) const PROPERTY: Property = Property {
     name: "latency",
@@ -13,38 +15,15 @@ pub(super) const PROPERTY: Property = Property {
 };
 
 fn check(history: &History, limits: &Limits) -> Vec<Finding> {
-    let Some(limit) = limits.p99 else {
-        return Vec::new();
-    };
-    let p99 = std::time::Duration::from_nanos(Measures::of(history).p99_nanos);
-    if p99 <= limit {
-        return Vec::new();
-    }
-    let evidence = format!("the 99th percentile is {p99:.1?}, and its limit {limit:.1?}");
-    vec![Finding::new("p99", evidence, [] as [&str; 0])]
+    let p99 = Duration::from_nanos(Measures::of(history).p99_nanos);
+    above("p99", p99, limits.p99, |p99, limit| {
+        format!("the 99th percentile is {p99:.1?}, and its limit {limit:.1?}")
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::history::Attempt;
-
-    fn history(statuses: &[u16]) -> History {
-        let attempts = statuses.iter().map(|status| Attempt {
-            key: "k".to_owned(),
-            client: "c".to_owned(),
-            gateway: "g".to_owned(),
-            at_nanos: 0,
-            took: Duration::from_secs(1),
-            status: Some(*status),
-        });
-        History {
-            attempts: attempts.collect(),
-            ..History::default()
-        }
-    }
 
     #[test]
     fn slow_answers_are_found() {
@@ -52,7 +31,7 @@ mod tests {
             p99: Some(Duration::from_secs(seconds)),
             ..Limits::default()
         };
-        assert_eq!(check(&history(&[201]), &limits(1)).len(), 0);
-        assert_eq!(check(&history(&[201]), &limits(0)).len(), 1);
+        assert_eq!(check(&History::answered(&[201]), &limits(1)).len(), 0);
+        assert_eq!(check(&History::answered(&[201]), &limits(0)).len(), 1);
     }
 }

@@ -73,6 +73,18 @@ impl Finding {
     }
 }
 
+/// A measure above what was promised of it. What nothing was promised of is not judged.
+fn above<T: PartialOrd + Copy>(
+    place: &'static str,
+    measured: T,
+    limit: Option<T>,
+    evidence: impl FnOnce(T, T) -> String,
+) -> Vec<Finding> {
+    let exceeded = limit.filter(|limit| measured > *limit);
+    let found = exceeded.map(|limit| Finding::new(place, evidence(measured, limit), [] as [&str; 0]));
+    found.into_iter().collect()
+}
+
 /// A property that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violation {

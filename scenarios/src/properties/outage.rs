@@ -2,9 +2,11 @@
 //!
 //! Reads when clients asked and when anybody was answered. Fails when they asked for longer than the RTO before anybody was.
 
+use std::time::Duration;
+
 use crate::{history::History, script::Limits, verdict::Measures};
 
-use super::{Finding, Property};
+use super::{Finding, Property, above};
 
 pub(super) const PROPERTY: Property = Property {
     name: "outage",
@@ -13,31 +15,22 @@ pub(super) const PROPERTY: Property = Property {
 };
 
 fn check(history: &History, limits: &Limits) -> Vec<Finding> {
-    let Some(rto) = limits.rto else { return Vec::new() };
-    let outage = std::time::Duration::from_nanos(Measures::of(history).longest_outage_nanos);
-    if outage <= rto {
-        return Vec::new();
-    }
-    let evidence = format!("nobody was answered for {outage:.1?}, and the RTO is {rto:.1?}");
-    vec![Finding::new("too-long", evidence, [] as [&str; 0])]
+    let outage = Duration::from_nanos(Measures::of(history).longest_outage_nanos);
+    above("too-long", outage, limits.rto, |outage, rto| {
+        format!("nobody was answered for {outage:.1?}, and the RTO is {rto:.1?}")
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::history::Attempt;
 
     #[test]
     fn an_attempt_that_came_to_nothing_for_too_long_is_found() {
         let attempt = Attempt {
-            key: "k".to_owned(),
-            client: "c".to_owned(),
-            gateway: "g".to_owned(),
-            at_nanos: 0,
             took: Duration::from_secs(15),
-            status: None,
+            ..Attempt::sample(None)
         };
         let history = History {
             attempts: vec![attempt],

@@ -48,20 +48,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_repaired_is_found_once() {
-        let said = |difference: &str| Telemetry {
-            fields: [
+        let said = |difference: &str| {
+            let of = [
                 ("difference", difference),
                 ("subject", "p-sale-1"),
                 ("detail", "d"),
-            ]
-            .map(|(name, value)| (name.to_owned(), value.into()))
-            .into(),
-            at_nanos: 0,
-            host: "worker-0".to_owned(),
-            clock_nanos: 0,
-            level: "ERROR".to_owned(),
-            target: "payments::reconcile".to_owned(),
-            message: "a difference".to_owned(),
+            ];
+            Telemetry::sample("a difference", of)
         };
         let history = |differences: &[&str]| History {
             telemetry: differences.iter().map(|difference| said(difference)).collect(),

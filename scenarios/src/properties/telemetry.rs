@@ -56,14 +56,7 @@ mod tests {
 
     #[test]
     fn silence_is_found() {
-        let payment = LedgerPayment {
-            id: "p".to_owned(),
-            kind: "charge".to_owned(),
-            state: "captured".to_owned(),
-            net: 1,
-            captured: 1,
-            refunded: 0,
-        };
+        let payment = LedgerPayment::sample(1);
         let effect = Effect {
             key: "p-sale-1".to_owned(),
             kind: Kind::Sale,
@@ -72,19 +65,7 @@ mod tests {
             payment: "p".to_owned(),
             at_nanos: 0,
         };
-        let said = Telemetry {
-            at_nanos: 0,
-            host: "h".to_owned(),
-            clock_nanos: 0,
-            level: "INFO".to_owned(),
-            target: "payments".to_owned(),
-            message: "asks for it".to_owned(),
-            fields: [
-                ("payment_id".to_owned(), "p".into()),
-                ("key".to_owned(), "p-sale-1".into()),
-            ]
-            .into(),
-        };
+        let said = Telemetry::sample("asks for it", [("payment_id", "p"), ("key", "p-sale-1")]);
         let mut history = History {
             effects: vec![effect],
             books: Some(Books {

@@ -165,6 +165,7 @@ impl Scenario {
             format: FORMAT,
             scenario: self.name.clone(),
             seed,
+            variant: None,
             gateways: drawn.gateways,
             tuning: drawn.tuning,
             workload: drawn.workload,

@@ -98,6 +98,11 @@ pub fn perform_as(
     trace: Sink,
     set_up: fn(&mut NodeConfig),
 ) -> Result<Performance, sumzero_sim::Error> {
+    #[cfg(feature = "as-written")]
+    if let Some(variant) = &script.variant {
+        let variant = payments::variant::Variant::named(variant);
+        payments::variant::select(variant.expect("a plan for a variant of this build"));
+    }
     listen();
     let notes = Notes::default();
     let (psp, kyc) = (Provider::default(), Provider::default());

@@ -1,14 +1,20 @@
 //! A world full of faults fails for one reason; shrinking finds it.
 
+use std::{collections::BTreeSet, time::Duration};
+
 use scenarios::{
     externals::Behaviour,
-    script::{Script, Workload},
+    script::{Handover, Script, Workload},
     shrink::shrink,
+    stage,
     verdict::Verdict,
 };
 use sumzero_sim::{
-    Error,
-    campaign::shrink::{Budget, Shrinker, Stopped},
+    Error, Fault, Plan,
+    campaign::{
+        Fate,
+        shrink::{Budget, Shrinker, Stopped},
+    },
 };
 
 use crate::{Test, faults};
@@ -19,6 +25,10 @@ pub(crate) const TESTS: &[Test] = &[
         a_provider_that_forgets_is_all_that_is_left,
     ),
     ("what_holds_cannot_be_shrunk", what_holds_cannot_be_shrunk),
+    (
+        "a_fault_everywhere_is_narrowed_to_the_host_that_matters",
+        a_fault_everywhere_is_narrowed_to_the_host_that_matters,
+    ),
 ];
 
 const FINGERPRINT: &str = "captures/done-twice";
@@ -97,4 +107,56 @@ fn what_holds_cannot_be_shrunk() {
         refused.contains("does not fail as books/audit") || refused.contains("does not fail with"),
         "{refused}"
     );
+}
+
+/// What fails here is decided by the script alone, so that it is known what has to be left.
+fn a_fault_everywhere_is_narrowed_to_the_host_that_matters() {
+    let seconds = Duration::from_secs;
+    let script = Script {
+        gateways: 3,
+        plan: Plan {
+            faults: vec![
+                Fault::pause("*").at(seconds(10)).lasting(seconds(5)),
+                Fault::kill("gateway-us-west-2-2").at(seconds(12)),
+            ],
+        },
+        handovers: vec![Handover {
+            at: seconds(20),
+            to: "us-west-2".to_owned(),
+        }],
+        ..Script::calm(1)
+    };
+    let smallest = |needs: fn(&str) -> bool| {
+        let run = |script: &Script| {
+            let planned = script.plan.faults.iter();
+            let pauses = planned.filter(|planned| planned.fault.kind() == "process-pause");
+            let mut places = pauses.flat_map(|planned| planned.fault.places());
+            places.any(needs) && stage::check(script).is_ok()
+        };
+        let failed = |fate: &Fate<bool>| match fate.answer() {
+            Some(true) => BTreeSet::from(["paused/there".to_owned()]),
+            _ => BTreeSet::new(),
+        };
+        let shrunk = Shrinker::default()
+            .shrink(script.clone(), None, run, failed, |_| {})
+            .unwrap();
+        assert_eq!(shrunk.stopped, Stopped::Minimal);
+        shrunk.smallest
+    };
+    let of_one = smallest(|place| ["*", "us-west-2", "sqs-us-west-2"].contains(&place));
+    assert_eq!(of_one.plan.faults.len(), 1, "{:?}", of_one.plan);
+    assert_eq!(of_one.plan.faults[0].fault, Fault::pause("sqs-us-west-2"));
+    assert_eq!((of_one.gateways, of_one.handovers.len()), (1, 0));
+    // A gateway gives way to the first one where any will do.
+    let of_gateway = smallest(|place| {
+        place == "*" || place.starts_with("us-east-2") || place.starts_with("gateway-us-east-2")
+    });
+    assert_eq!(
+        of_gateway.plan.faults[0].fault,
+        Fault::pause("gateway-us-east-2-0")
+    );
+    assert_eq!(of_gateway.gateways, 1);
+    // What needs the whole Region keeps it.
+    let of_region = smallest(|place| ["*", "us-east-2"].contains(&place));
+    assert_eq!(of_region.plan.faults[0].fault, Fault::pause("us-east-2"));
 }

@@ -152,6 +152,7 @@ impl Dependency {
         &self,
         payment: &Payment,
         operation: &Operation,
+        epoch: i64,
         limit: Duration,
     ) -> Result<Outcome, Unknown> {
         let started = tokio::time::Instant::now();
@@ -174,7 +175,7 @@ impl Dependency {
             let left = limit.saturating_sub(started.elapsed());
             tracing::info!(
                 payment_id = %operation.id.payment, tenant = %operation.id.tenant, dependency, key, attempt,
-                fence = operation.fence, "{}", if ask_first { "asks what became of it" } else { "asks for it" }
+                epoch, fence = operation.fence, "{}", if ask_first { "asks what became of it" } else { "asks for it" }
             );
             let heard = if ask_first {
                 self.inquire(&key, left).await

@@ -295,6 +295,14 @@ impl Book {
         operation
     }
 
+    /// Has an operation begin with a later fence: somebody may have asked for it before.
+    pub(super) fn fence_off(&mut self, operation: Operation, fence: i64) -> Operation {
+        if let Some(held) = self.operations.get_mut(&operation.id) {
+            held.fence = fence;
+        }
+        Operation { fence, ..operation }
+    }
+
     /// The place that the next operation of a kind takes on a payment.
     pub(super) fn next_seq(&self, payment: &Payment, kind: OperationKind) -> i32 {
         let same = |operation: &&Operation| operation.id.kind == kind;

@@ -116,7 +116,11 @@ impl Book {
             }
             OperationKind::Refund => (vec![given(Phase::Released), given(Phase::Posted)], "refunded"),
             OperationKind::Payout => (vec![given(Phase::Released), given(Phase::Posted)], "settled"),
-            OperationKind::Verify => return self.release(payment, at, lease_until).map(Some),
+            OperationKind::Verify => {
+                let payout = self.release(payment, at, lease_until)?;
+                // Where a lost window is gone through again, the payout may have been asked for in it, too.
+                return Ok(Some(self.fence_off(payout, operation.fence)));
+            }
         };
         self.post(&payment, kind.name(), seq, &legs, Cause::Fact, at)?;
         let units = amount.get();

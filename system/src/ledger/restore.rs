@@ -103,10 +103,7 @@ impl Book {
             Ok(Reply::Started(operation, payment)) => {
                 // Somebody has had the fence before.
                 let fence = operation.fence + 1;
-                if let Some(held) = self.operations.get_mut(&operation.id) {
-                    held.fence = fence;
-                }
-                Reply::Started(Operation { fence, ..operation }, payment)
+                Reply::Started(self.fence_off(operation, fence), payment)
             }
             Ok(reply) => reply,
             Err(refusal) => Reply::Unfounded(refusal.to_string()),

@@ -1,18 +1,20 @@
 //! Makes a script that fails as small as it will go.
 //!
-//! First whole faults go (and spells of the providers, which are faults of theirs), then what is left of them becomes shorter,
-//! rounder and weaker, then the providers behave where it does not matter, and in the end the workload shrinks: clients,
-//! requests, accounts, kinds of request, gateways. What is promised is never touched, nor the seed: randomness is split by
+//! First whole faults go (and spells of the providers, which are faults of theirs, and what the operator asks for), then what is
+//! left of them strikes fewer hosts, becomes shorter, rounder and weaker, then the providers behave where it does not matter, and
+//! in the end the workload shrinks: clients, requests, accounts, kinds of request, gateways. What is promised is never touched, nor the seed: randomness is split by
 //! purpose, so that what stays draws what it drew.
 //!
 //! Edits work on the script as it is written, so that a fault that is added to the vocabulary can be shrunk at once. Not
 //! touched are probabilities, which decide whom a fault strikes and not how hard.
 
+mod places;
+
 use std::{collections::BTreeSet, fmt, time::Duration};
 
 use serde_json::Value;
 use sumzero_sim::{
-    Error, Skew,
+    Error, Fault, Skew,
     campaign::{
         Fate,
         shrink::{Fingerprint, Progress, Shrink, Shrinker, Shrunk},
@@ -20,7 +22,7 @@ use sumzero_sim::{
     units,
 };
 
-use crate::{externals::Behaviour, script::Script, stage, verdict::Conclusion, verdict::Verdict};
+use crate::{ending::Ending, externals::Behaviour, script::Script, stage, verdict::Verdict};
 
 /// Makes a script that fails as small as it will go. `wanted` is the failure to keep; without it, the first one it shows.
 ///
@@ -37,29 +39,16 @@ pub fn shrink(
     shrinker.shrink(script, wanted, run, failures, watch)
 }
 
-/// All failures in what became of a seed: the fingerprints of its verdict, or its untimely end.
+/// All failures in what became of a script: the fingerprints of its verdict, or the untimely end of its process. A script that
+/// was not performed has none.
 pub fn failures(fate: &Fate<Option<Verdict>>) -> BTreeSet<Fingerprint> {
-    match fate {
-        Fate::Finished(None) => BTreeSet::new(),
-        Fate::Finished(Some(verdict)) => match &verdict.conclusion {
-            Conclusion::Unknown(why) => BTreeSet::from([format!("unknown/{}", without_numbers(why))]),
-            _ => verdict.fingerprints(),
-        },
-        untimely => BTreeSet::from([format!("untimely/{}", without_numbers(&untimely.to_string()))]),
+    match fate.answer() {
+        Some(verdict) => verdict.as_ref().map(Verdict::fingerprints).unwrap_or_default(),
+        None => Ending::of_process(fate)
+            .map(|ending| ending.fingerprint)
+            .into_iter()
+            .collect(),
     }
-}
-
-/// The same for all runs that end in the same way at another time, on another host of a kind.
-fn without_numbers(text: &str) -> String {
-    let mut kept = String::new();
-    for letter in text.chars() {
-        match letter {
-            '0'..='9' if kept.ends_with('#') => {}
-            '0'..='9' => kept.push('#'),
-            letter => kept.push(letter),
-        }
-    }
-    kept
 }
 
 /// One way to make a script smaller.
@@ -78,6 +67,8 @@ enum Change {
     /// Unless it is as small already.
     Smaller(Value),
     Usual(Value),
+    /// Unless it is as narrow already.
+    Narrower(Value),
 }
 
 impl fmt::Display for Edit {
@@ -86,12 +77,16 @@ impl fmt::Display for Edit {
     }
 }
 
-const LISTS: [&str; 3] = ["plan", "psp", "kyc"];
+const LISTS: [&str; 4] = ["plan", "psp", "kyc", "handovers"];
+
+/// Of which there is one at the most.
+const ROLLOUT: &str = "/rollout";
 
 impl Shrink for Script {
     type Edit = Edit;
 
-    const PASSES: &'static [&'static str] = &["faults", "times", "magnitudes", "providers", "workload"];
+    const PASSES: &'static [&'static str] =
+        &["faults", "places", "times", "magnitudes", "providers", "workload"];
 
     fn edits(&self, pass: usize) -> Vec<Edit> {
         let tree = tree(self);
@@ -106,6 +101,17 @@ impl Shrink for Script {
                     change: Change::Gone,
                     words: format!("without {}", self.name(list, place)),
                 })
+                .chain(self.rollout.iter().map(|_| Edit {
+                    pointer: ROLLOUT.to_owned(),
+                    change: Change::Gone,
+                    words: "without the rollout".to_owned(),
+                }))
+                .collect(),
+            "places" => faults
+                .filter(|(list, ..)| *list == "plan")
+                .flat_map(|(list, place, entry)| {
+                    self.narrower(&self.name(list, place), place, &entry["fault"])
+                })
                 .collect(),
             "times" => faults
                 .flat_map(|(list, place, entry)| {
@@ -114,6 +120,15 @@ impl Shrink for Script {
                         smaller(&format!("/{list}/{place}/{field}"), &name, &entry[field], 0.0)
                     })
                 })
+                .chain(["over", "at"].into_iter().flat_map(|field| {
+                    let value = &tree["rollout"][field];
+                    smaller(
+                        &format!("{ROLLOUT}/{field}"),
+                        &format!("the rollout: {field}"),
+                        value,
+                        0.0,
+                    )
+                }))
                 .collect(),
             "magnitudes" => faults
                 .filter(|(list, ..)| *list == "plan")
@@ -128,7 +143,7 @@ impl Shrink for Script {
                 })
                 .collect(),
             "providers" => faults
-                .filter(|(list, ..)| *list != "plan")
+                .filter(|(list, ..)| ["psp", "kyc"].contains(list))
                 .flat_map(|(list, place, entry)| {
                     let usual = serde_json::to_value(Behaviour::default()).unwrap_or_default();
                     let mut leaves = Vec::new();
@@ -179,17 +194,23 @@ impl Shrink for Script {
                 (Change::Gone, _) => gone.push(edit.pointer.as_str()),
                 (Change::Smaller(to), Some(value)) if size(to) < size(value) => *value = to.clone(),
                 (Change::Usual(to), Some(value)) => *value = to.clone(),
+                (Change::Narrower(to), Some(value)) if places::breadth(to) < places::breadth(value) => {
+                    *value = to.clone();
+                }
                 _ => {}
             }
         }
         for list in LISTS {
-            if let Some(entries) = script[list].as_array_mut() {
+            if let Some(entries) = script.get_mut(list).and_then(Value::as_array_mut) {
                 let mut place = 0;
                 entries.retain(|_| {
                     place += 1;
                     !gone.contains(&format!("/{list}/{}", place - 1).as_str())
                 });
             }
+        }
+        if gone.contains(&ROLLOUT) {
+            script["rollout"] = Value::Null;
         }
         // What is no script any more is no smaller one.
         serde_json::from_value(script).unwrap_or_else(|_| self.clone())
@@ -206,8 +227,38 @@ impl Script {
                 format!("{} at {}", planned.fault, time(planned.at))
             }
             "psp" => format!("the PSP's spell at {}", time(self.psp[place].at)),
-            _ => format!("the KYC provider's spell at {}", time(self.kyc[place].at)),
+            "kyc" => format!("the KYC provider's spell at {}", time(self.kyc[place].at)),
+            _ => {
+                let handover = &self.handovers[place];
+                format!("the handover to {} at {}", handover.to, time(handover.at))
+            }
         }
+    }
+
+    /// The fault of this name and number at fewer hosts.
+    fn narrower(&self, name: &str, number: usize, fault: &Value) -> Vec<Edit> {
+        let pointer = format!("/plan/{number}/fault");
+        let edit = |pointer: String, to: Value, shown: String| Edit {
+            words: format!("{name}: {shown}"),
+            change: Change::Narrower(to),
+            pointer,
+        };
+        let mut edits = Vec::new();
+        for to in places::narrower_faults(fault, self.gateways) {
+            if let Ok(fault) = serde_json::from_value::<Fault>(to.clone()) {
+                edits.push(edit(pointer.clone(), to, format!("{fault} instead")));
+            }
+        }
+        for (kind, fields) in fault.as_object().into_iter().flatten() {
+            for field in ["place", "from", "to"] {
+                let place = fields[field].as_str().unwrap_or_default();
+                for to in places::narrower(place, self.gateways) {
+                    let shown = format!("{to} and not {place}");
+                    edits.push(edit(format!("{pointer}/{kind}/{field}"), to.into(), shown));
+                }
+            }
+        }
+        edits
     }
 }
 
@@ -295,14 +346,18 @@ fn smaller(pointer: &str, name: &str, value: &Value, least: f64) -> Vec<Edit> {
 
 #[cfg(test)]
 mod tests {
-    use sumzero_sim::{Fault, Plan};
+    use sumzero_sim::{Disk, Plan};
 
     use super::*;
-    use crate::script::Spell;
+    use crate::script::{Handover, Rollout, Spell};
 
     fn script() -> Script {
         let seconds = Duration::from_secs;
         let skew = Skew::behind(seconds(30));
+        let region_loss = Fault::RegionLoss {
+            region: "us-east-1".to_owned(),
+            disk: Disk::Lost,
+        };
         Script {
             psp: vec![Spell {
                 at: Duration::ZERO,
@@ -317,8 +372,18 @@ mod tests {
                 faults: vec![
                     Fault::kill("gateway-0").at(seconds(13)).lasting(seconds(9)),
                     Fault::clock_offset("gateway-1", skew).at(Duration::from_millis(5_123)),
+                    Fault::pause("*").at(seconds(1)).lasting(seconds(1)),
+                    region_loss.at(seconds(2)).lasting(seconds(2)),
                 ],
             },
+            rollout: Some(Rollout {
+                at: seconds(20),
+                over: seconds(40),
+            }),
+            handovers: vec![Handover {
+                at: seconds(40),
+                to: "us-west-2".to_owned(),
+            }],
             ..Script::calm(7)
         }
     }
@@ -330,6 +395,7 @@ mod tests {
 
     #[test]
     fn all_edits_together_leave_the_least() {
+        let seconds = Duration::from_secs;
         let nothing = script().with(&edits("faults"));
         assert_eq!(
             nothing,
@@ -343,10 +409,26 @@ mod tests {
         assert_eq!(soon.plan.faults[0].at, Duration::from_millis(1_625));
         assert_eq!(soon.plan.faults[0].lasting, Some(Duration::from_millis(1_125)));
         assert_eq!(soon.plan.faults[1].lasting, None);
+        let brief = Rollout {
+            at: Duration::from_millis(2_500),
+            over: seconds(5),
+        };
+        assert_eq!(soon.rollout, Some(brief));
 
         let weak = script().with(&edits("magnitudes"));
         let by = Skew::behind(Duration::from_millis(3_750));
         assert_eq!(weak.plan.faults[1].fault, Fault::clock_offset("gateway-1", by));
+
+        // Of several that are as narrow as each other the first counts.
+        let narrow = script().with(&edits("places"));
+        assert_eq!(narrow.plan.faults[2].fault, Fault::pause("us-east-1"));
+        let lost = Fault::MachineLoss {
+            place: "gateway-us-east-1-0".to_owned(),
+            disk: Disk::Lost,
+        };
+        assert_eq!(narrow.plan.faults[3].fault, lost);
+        let narrower = narrow.with(&narrow.edits(1));
+        assert_eq!(narrower.plan.faults[2].fault, Fault::pause("gateway-us-east-1-0"));
 
         let usual = script().with(&edits("providers"));
         assert_eq!(usual.psp[0].behaviour, Behaviour::default());
@@ -374,10 +456,16 @@ mod tests {
             [
                 "without process of gateway-0 killed at 13s",
                 "without clock of gateway-1 off by -30s at 5s 123ms",
-                "without the PSP's spell at 0s"
+                "without process of * paused at 1s",
+                "without Region us-east-1 lost, with its disk at 2s",
+                "without the PSP's spell at 0s",
+                "without the handover to us-west-2 at 40s",
+                "without the rollout"
             ]
         );
         let words = edits("providers")[0].to_string();
         assert_eq!(words, "the PSP's spell at 0s: declined_ppm 0 and not 50000");
+        let words: Vec<String> = edits("places").iter().map(Edit::to_string).collect();
+        assert_eq!(words[0], "process of * paused at 1s: us-east-1 and not *");
     }
 }
