@@ -37,24 +37,25 @@ fn stale_holders(history: &History, books: &Books) -> Vec<Finding> {
         .iter()
         .map(|operation| (&*operation.key, operation.fence));
     let rows: BTreeMap<&str, i64> = rows.collect();
-    // By key: what was settled in an epoch whose end was lost is settled anew in a later one.
-    let mut settled: BTreeMap<String, (i64, i64, &str)> = BTreeMap::new();
+    // What was settled in an earlier epoch may be lost with its end, and be settled anew by whoever restores it.
+    let newest = said_with_epoch(history, "payment committed").max();
+    let mut settled: BTreeMap<String, (i64, &str)> = BTreeMap::new();
     for said in history.telemetry.iter().filter(|said| said.message == "settled") {
         let text = |name| said.fields.get(name).and_then(Value::as_str);
         let number = |name| said.fields.get(name).and_then(Value::as_i64);
-        let (Some(payment), Some(kind), Some(seq), Some(epoch), Some(fence)) = (
+        let (Some(payment), Some(kind), Some(seq), Some(fence)) = (
             text("payment_id"),
             text("operation"),
             number("seq"),
-            number("epoch"),
             number("fence"),
         ) else {
             continue;
         };
-        let last = settled.entry(format!("{payment}-{kind}-{seq}")).or_default();
-        *last = (*last).max((epoch, fence, &said.host));
+        if number("epoch") >= newest {
+            settled.insert(format!("{payment}-{kind}-{seq}"), (fence, &said.host));
+        }
     }
-    let stale = settled.iter().filter_map(|(key, (_, by, host))| {
+    let stale = settled.iter().filter_map(|(key, (by, host))| {
         let last = rows.get(&**key).filter(|last| *last != by)?;
         let evidence = format!(
             "{key} was settled by {host} under fence {by}, but had been taken up by another under fence {last}"
@@ -62,6 +63,15 @@ fn stale_holders(history: &History, books: &Books) -> Vec<Finding> {
         Some(Finding::new("stale-holder", evidence, [&**key, host]))
     });
     stale.collect()
+}
+
+/// The epochs that these events tell.
+fn said_with_epoch<'a>(history: &'a History, message: &'a str) -> impl Iterator<Item = i64> + 'a {
+    let said = history
+        .telemetry
+        .iter()
+        .filter(move |said| said.message == message);
+    said.filter_map(|said| said.fields.get("epoch")?.as_i64())
 }
 
 fn shared_fences(history: &History) -> Vec<Finding> {
