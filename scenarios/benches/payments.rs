@@ -21,6 +21,7 @@ use payments::{
     load::{self, LoadConfig, Mix, Report},
     messages::Topology,
     money::Amount,
+    region::RoutingTable,
     tenant::NewTenant,
 };
 use scenarios::externals::Provider;
@@ -110,8 +111,15 @@ async fn set_up() -> Place {
         .expect("the extension");
     let tenant = payments::tenant::add(&mut owner, "a tenant", Duration::from_hours(24));
     let tenant = tenant.await.expect("a tenant");
-    let gate = Gate::new(clients.dynamodb, GateConfig::default());
+    let gate = Gate::new(clients.dynamodb.clone(), GateConfig::default());
     gate.create_table(&[]).await.expect("the gate's table");
+    let routing = RoutingTable::new(
+        clients.dynamodb,
+        GateConfig::default().table,
+        RoutingTable::LEDGER,
+    );
+    let created = routing.create("us-east-1", 1, ledger::Schema::V1, OffsetDateTime::now_utc());
+    created.await.expect("who writes");
     let topology = Topology::default();
     let created = topology.create(&clients.eventbridge, &clients.sqs).await;
     created.expect("queues");
