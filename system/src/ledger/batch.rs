@@ -16,6 +16,7 @@ use super::{
     command::{Command, Reply},
     error::{LedgerError, commit_failed},
     poster::Writer,
+    writes::Writes,
 };
 
 /// Carries the commands out in one transaction. A refused one leaves the others alone.
@@ -83,7 +84,9 @@ async fn attempt(
     if as_written(Variant::EventAfterTheCommit) {
         let mut transaction = connection.begin().await?;
         enter(&mut transaction, &tenants.join(",")).await?;
-        book.insert_events(&mut transaction, writer, epoch).await?;
+        let mut events = Writes::default();
+        book.insert_events(&mut events, writer, epoch);
+        events.send(&mut transaction).await?;
         transaction.commit().await?;
     }
     Ok(replies)

@@ -9,8 +9,8 @@
 //! settled once by whoever holds its fence. The answer to a request and the event of a change commit with the change.
 //!
 //! **Round trips.** All commands go through groups ([`Grouping`]): a transaction of 2 to 6 reads (begin, tenants and epoch,
-//! requests, payments, operations, accounts), 1 to 11 writes and the commit, whatever the number of commands. The intent of a
-//! charge alone in its group takes 8, its outcome 12.
+//! requests, payments, operations, accounts), one write (two where accounts are opened or a payment's next operation is intended)
+//! and the commit, whatever the number of commands. The intent of a charge alone in its group takes 6, its outcome 7.
 //!
 //! **Locks**, in this order: the writer epoch's row (key share), payments by tenant and id, accounts by tenant and id (both no
 //! key update). Requests are not locked: that a key is used once is their primary key's, and a group that meets a rival's
@@ -40,6 +40,7 @@ mod store;
 mod view;
 mod within;
 mod work;
+mod writes;
 
 use std::ops::Deref;
 
