@@ -77,7 +77,7 @@ fn tell(history: &History, outcome: &Outcome, everything: bool) {
         lines.push((event.at.as_nanos(), host, event.kind.to_string()));
     }
     for said in &history.telemetry {
-        let payment = said.fields.get("payment_id").and_then(|id| id.as_str());
+        let payment = said.text("payment_id");
         let payment = payment.map(|id| format!("{} ", short(id))).unwrap_or_default();
         let more = [
             "state",
@@ -88,7 +88,7 @@ fn tell(history: &History, outcome: &Outcome, everything: bool) {
             "refusal",
             "error",
         ];
-        let more = more.iter().filter_map(|name| said.fields.get(*name)?.as_str());
+        let more = more.iter().filter_map(|name| said.text(name));
         let more: Vec<_> = more
             .map(|text| text.chars().take(60).collect::<String>())
             .collect();

@@ -73,8 +73,12 @@ pub(crate) fn run(arguments: Arguments) -> Done {
     for kept in &shrunk.kept {
         println!("  {}", kept.edit);
     }
-    let faults =
-        |script: &scenarios::script::Script| script.plan.faults.len() + script.psp.len() + script.kyc.len();
+    // What the operator asks for counts: it goes as faults do.
+    let faults = |script: &scenarios::script::Script| {
+        let spells = script.psp.len() + script.kyc.len();
+        let asked = script.handovers.len() + usize::from(script.rollout.is_some());
+        script.plan.faults.len() + spells + asked
+    };
     println!(
         "\n{} of {} faults are left:",
         faults(&shrunk.smallest),

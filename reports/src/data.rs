@@ -104,7 +104,7 @@ impl Data<'_> {
                 "t": micros(mark.at), "host": mark.host, "kind": mark.kind, "text": mark.text,
             })).collect::<Vec<_>>(),
             "telemetry": history.telemetry.iter().map(|said| {
-                let id = said.fields.get("payment_id").and_then(|id| id.as_str());
+                let id = said.text("payment_id");
                 let fields = said.fields.iter().filter(|(name, _)| !["payment_id", "tenant"].contains(&name.as_str()));
                 json!({
                     "t": micros(said.at_nanos), "host": host(&said.host), "level": said.level, "message": said.message,

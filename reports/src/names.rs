@@ -43,7 +43,7 @@ impl Names {
             keys.push((effect.key.clone(), effect.payment.clone()));
         }
         for said in &history.telemetry {
-            if let Some(payment) = said.fields.get("payment_id").and_then(|id| id.as_str()) {
+            if let Some(payment) = said.text("payment_id") {
                 heard.push((said.at_nanos, payment.to_owned()));
             }
         }

@@ -175,9 +175,8 @@ impl Teller<'_> {
     fn asked(&self, effect: &Effect, since: u64) -> Option<(usize, u64)> {
         let mut said = self.run.history.telemetry.iter().rev();
         let asked = said.find(|said| {
-            let key = said.fields.get("key").and_then(|key| key.as_str());
             (since..=effect.at_nanos).contains(&said.at_nanos)
-                && key == Some(&effect.key)
+                && said.text("key") == Some(&effect.key)
                 && said.message == "asks for it"
         })?;
         Some((self.timeline.host(&asked.host)?, asked.at_nanos))
@@ -214,10 +213,8 @@ impl Teller<'_> {
                     && (violation.place != "done-twice" || violation.subjects.contains(&effect.key)),
             });
         }
-        let telemetry = history.telemetry.iter().filter(|said| {
-            let id = said.fields.get("payment_id").and_then(|id| id.as_str());
-            id.is_some_and(is_it)
-        });
+        let telemetry = history.telemetry.iter();
+        let telemetry = telemetry.filter(|said| said.text("payment_id").is_some_and(is_it));
         for said in telemetry {
             let fields = said
                 .fields

@@ -102,9 +102,8 @@ async fn set_up() -> Place {
     let mut owner = PgConnection::connect(&url("postgres"))
         .await
         .expect("a connection");
-    ledger::migrate(&mut owner, "us-east-1", ledger::Target::Expanded)
-        .await
-        .expect("the schema");
+    let schema = ledger::migrate(&mut owner, "us-east-1", ledger::Target::Expanded).await;
+    let schema = schema.expect("the schema");
     sqlx::query("create extension pg_stat_statements")
         .execute(&mut owner)
         .await
@@ -118,7 +117,7 @@ async fn set_up() -> Place {
         GateConfig::default().table,
         RoutingTable::LEDGER,
     );
-    let created = routing.create("us-east-1", 1, ledger::Schema::V1, OffsetDateTime::now_utc());
+    let created = routing.create("us-east-1", 1, schema, OffsetDateTime::now_utc());
     created.await.expect("who writes");
     let topology = Topology::default();
     let created = topology.create(&clients.eventbridge, &clients.sqs).await;

@@ -79,10 +79,25 @@ pub struct Telemetry {
     pub fields: BTreeMap<String, serde_json::Value>,
 }
 
+impl Telemetry {
+    /// A field that is text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.fields.get(name)?.as_str()
+    }
+
+    /// A field that is a whole number.
+    pub fn number(&self, name: &str) -> Option<i64> {
+        self.fields.get(name)?.as_i64()
+    }
+}
+
 #[cfg(test)]
 impl Telemetry {
     /// Something that a gateway said, of this.
-    pub(crate) fn sample<const N: usize>(message: &str, of: [(&str, &str); N]) -> Self {
+    pub(crate) fn sample<V: Into<serde_json::Value>, const N: usize>(
+        message: &str,
+        of: [(&str, V); N],
+    ) -> Self {
         Self {
             at_nanos: 0,
             host: "gateway-us-east-1-0".to_owned(),
@@ -344,5 +359,10 @@ impl History {
     /// The ledger's payments in the end; none if it could not be read.
     pub fn payments(&self) -> &[LedgerPayment] {
         self.books.as_ref().map_or(&[], |books| &books.payments)
+    }
+
+    /// The telemetry of this message.
+    pub fn said<'a>(&'a self, message: &'a str) -> impl Iterator<Item = &'a Telemetry> {
+        self.telemetry.iter().filter(move |said| said.message == message)
     }
 }

@@ -42,8 +42,9 @@ fn ended(history: &History, state: &str) -> bool {
 /// Whether a request was refused in words that contain these.
 fn refused(history: &History, part: &str) -> bool {
     said(history, "refused").any(|heard| {
-        let refusal = heard.fields.get("refusal").and_then(|refusal| refusal.as_str());
-        refusal.is_some_and(|refusal| refusal.contains(part))
+        heard
+            .text("refusal")
+            .is_some_and(|refusal| refusal.contains(part))
     })
 }
 
@@ -55,9 +56,8 @@ fn answered(history: &History, status: Option<u16>) -> bool {
 /// Whether another Region began to write, by plan or for want of the one before.
 fn becomes_writer(history: &History, planned: bool) -> bool {
     said(history, "decided").any(|heard| {
-        let field = |name: &str| heard.fields.get(name);
-        field("planned").and_then(|field| field.as_bool()) == Some(planned)
-            && field("state").and_then(|field| field.as_str()) == Some("open")
+        let as_planned = heard.fields.get("planned").and_then(|field| field.as_bool());
+        as_planned == Some(planned) && heard.text("state") == Some("open")
     })
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use sqlx::{
-    PgPool,
+    Connection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::{net::TcpListener, task::JoinSet};
@@ -142,7 +142,11 @@ pub enum NodeError {
     Serve(#[from] io::Error),
 }
 
-/// A pool that never waits long: the client is told instead.
+/// After that a connection may have been cut unnoticed, and is asked before it is used.
+const IDLE_MAX: Duration = Duration::from_secs(2);
+
+/// A pool that never waits long: the client is told instead. A connection was asked when it came back, so that one which
+/// comes back and goes out all the time is not asked twice.
 fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
     let options = options.application_name("payments").options([
         ("statement_timeout", "5s"),
@@ -152,6 +156,15 @@ fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(3))
+        .test_before_acquire(false)
+        .before_acquire(|connection, known| {
+            Box::pin(async move {
+                if known.idle_for > IDLE_MAX {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_lazy_with(options)
 }
 

@@ -32,8 +32,7 @@ fn check(history: &History, limits: &Limits) -> Vec<Finding> {
 fn hammered(history: &History) -> Vec<Finding> {
     let mut asked: BTreeMap<(&str, &str), Vec<u64>> = BTreeMap::new();
     for said in &history.telemetry {
-        let text = |name| said.fields.get(name).and_then(serde_json::Value::as_str);
-        if let (Some(_), Some(key)) = (text("dependency"), text("key")) {
+        if let (Some(_), Some(key)) = (said.text("dependency"), said.text("key")) {
             asked.entry((key, &said.host)).or_default().push(said.at_nanos);
         }
     }

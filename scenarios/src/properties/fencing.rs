@@ -1,12 +1,11 @@
 //! Who has lost a right changes nothing any more: mutual exclusion, judged by the tokens that are to enforce it.
 //!
-//! Reads the ledger's rows and the telemetry. Fails when an operation was settled under another fence than its last, by somebody
-//! from whom it had been taken; when two processes asked outside under one fence; when an account's statement has an entry of an older epoch behind one of a newer, by a writer
-//! that had been given up; and when two Regions committed under the same epoch.
+//! Reads the ledger's rows and the telemetry. Fails when an operation was settled under another fence than its last, by
+//! somebody from whom it had been taken; when two processes asked outside under one fence; when an account's statement has an
+//! entry of an older epoch behind one of a newer, by a writer that had been given up; and when two Regions committed under the
+//! same epoch.
 
 use std::collections::BTreeMap;
-
-use serde_json::Value;
 
 use crate::{
     history::{Books, History},
@@ -38,20 +37,21 @@ fn stale_holders(history: &History, books: &Books) -> Vec<Finding> {
         .map(|operation| (&*operation.key, operation.fence));
     let rows: BTreeMap<&str, i64> = rows.collect();
     // What was settled in an earlier epoch may be lost with its end, and be settled anew by whoever restores it.
-    let newest = said_with_epoch(history, "payment committed").max();
+    let newest = history
+        .said("payment committed")
+        .filter_map(|said| said.number("epoch"))
+        .max();
     let mut settled: BTreeMap<String, (i64, &str)> = BTreeMap::new();
-    for said in history.telemetry.iter().filter(|said| said.message == "settled") {
-        let text = |name| said.fields.get(name).and_then(Value::as_str);
-        let number = |name| said.fields.get(name).and_then(Value::as_i64);
+    for said in history.said("settled") {
         let (Some(payment), Some(kind), Some(seq), Some(fence)) = (
-            text("payment_id"),
-            text("operation"),
-            number("seq"),
-            number("fence"),
+            said.text("payment_id"),
+            said.text("operation"),
+            said.number("seq"),
+            said.number("fence"),
         ) else {
             continue;
         };
-        if number("epoch") >= newest {
+        if said.number("epoch") >= newest {
             settled.insert(format!("{payment}-{kind}-{seq}"), (fence, &said.host));
         }
     }
@@ -65,25 +65,17 @@ fn stale_holders(history: &History, books: &Books) -> Vec<Finding> {
     stale.collect()
 }
 
-/// The epochs that these events tell.
-fn said_with_epoch<'a>(history: &'a History, message: &'a str) -> impl Iterator<Item = i64> + 'a {
-    let said = history
-        .telemetry
-        .iter()
-        .filter(move |said| said.message == message);
-    said.filter_map(|said| said.fields.get("epoch")?.as_i64())
-}
-
 fn shared_fences(history: &History) -> Vec<Finding> {
     // What a Region took with it when it was lost begins anew, with an epoch of its own.
     let mut holders: BTreeMap<(&str, i64, i64), &str> = BTreeMap::new();
     let mut found = BTreeMap::new();
     for said in &history.telemetry {
-        let text = |name| said.fields.get(name).and_then(Value::as_str);
-        let number = |name| said.fields.get(name).and_then(Value::as_i64);
-        let (Some(_), Some(key), Some(epoch), Some(fence)) =
-            (text("dependency"), text("key"), number("epoch"), number("fence"))
-        else {
+        let (Some(_), Some(key), Some(epoch), Some(fence)) = (
+            said.text("dependency"),
+            said.text("key"),
+            said.number("epoch"),
+            said.number("fence"),
+        ) else {
             continue;
         };
         let first = *holders.entry((key, epoch, fence)).or_insert(&said.host);
@@ -126,15 +118,8 @@ fn epochs_that_went_back(books: &Books) -> Vec<Finding> {
 fn two_writers(history: &History) -> Vec<Finding> {
     let mut writers: BTreeMap<i64, &str> = BTreeMap::new();
     let mut found = BTreeMap::new();
-    let committed = history
-        .telemetry
-        .iter()
-        .filter(|said| said.message == "payment committed");
-    for said in committed {
-        let (Some(epoch), Some(region)) = (
-            said.fields.get("epoch").and_then(Value::as_i64),
-            said.fields.get("region").and_then(Value::as_str),
-        ) else {
+    for said in history.said("payment committed") {
+        let (Some(epoch), Some(region)) = (said.number("epoch"), said.text("region")) else {
             continue;
         };
         let first = *writers.entry(epoch).or_insert(region);
@@ -152,22 +137,9 @@ fn two_writers(history: &History) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{LedgerOperation, Telemetry, Transfer, TransferLeg};
+    use serde_json::json;
 
-    fn said(message: &str, fields: &[(&str, Value)]) -> Telemetry {
-        let fields = fields
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.clone()));
-        Telemetry {
-            at_nanos: 0,
-            host: "gateway-0".to_owned(),
-            clock_nanos: 0,
-            level: "INFO".to_owned(),
-            target: "payments".to_owned(),
-            message: message.to_owned(),
-            fields: fields.collect(),
-        }
-    }
+    use crate::history::{LedgerOperation, Telemetry, Transfer, TransferLeg};
 
     fn places(history: &History) -> Vec<&'static str> {
         let found = check(history, &Limits::default()).into_iter();
@@ -178,11 +150,11 @@ mod tests {
     fn who_settles_what_was_taken_from_them_is_found() {
         let settled = |fence: i64| {
             let fields = [
-                ("payment_id", "p".into()),
-                ("operation", "sale".into()),
-                ("seq", 1.into()),
-                ("epoch", 1.into()),
-                ("fence", fence.into()),
+                ("payment_id", json!("p")),
+                ("operation", json!("sale")),
+                ("seq", json!(1)),
+                ("epoch", json!(1)),
+                ("fence", json!(fence)),
             ];
             let operation = LedgerOperation {
                 key: "p-sale-1".to_owned(),
@@ -190,7 +162,7 @@ mod tests {
                 fence: 2,
             };
             History {
-                telemetry: vec![said("settled", &fields)],
+                telemetry: vec![Telemetry::sample("settled", fields)],
                 books: Some(Books {
                     operations: vec![operation],
                     ..Books::default()
@@ -206,13 +178,13 @@ mod tests {
     fn two_that_ask_under_one_fence_are_found() {
         let asks = |host: &str, fence: i64| Telemetry {
             host: host.to_owned(),
-            ..said(
+            ..Telemetry::sample(
                 "asks for it",
-                &[
-                    ("dependency", "psp".into()),
+                [
+                    ("dependency", json!("psp")),
                     ("key", "p-sale-1".into()),
-                    ("epoch", 1.into()),
-                    ("fence", fence.into()),
+                    ("epoch", json!(1)),
+                    ("fence", json!(fence)),
                 ],
             )
         };
@@ -262,9 +234,9 @@ mod tests {
     #[test]
     fn two_writers_of_one_epoch_are_found() {
         let committed = |epoch: i64, region: &str| {
-            said(
+            Telemetry::sample(
                 "payment committed",
-                &[("epoch", epoch.into()), ("region", region.into())],
+                [("epoch", json!(epoch)), ("region", json!(region))],
             )
         };
         let history = |telemetry| History {

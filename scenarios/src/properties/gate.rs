@@ -74,15 +74,8 @@ const RELEASED: &str = "gives the claim back";
 
 /// The events of this message, with the key that each is about.
 fn said<'a>(history: &'a History, message: &'a str) -> impl Iterator<Item = (&'a str, &'a Telemetry)> {
-    let said = history
-        .telemetry
-        .iter()
-        .filter(move |said| said.message == message);
-    said.filter_map(|said| Some((said.fields.get("idempotency_key")?.as_str()?, said)))
-}
-
-fn number(said: &Telemetry, name: &str) -> Option<i64> {
-    said.fields.get(name)?.as_i64()
+    let said = history.said(message);
+    said.filter_map(|said| Some((said.text("idempotency_key")?, said)))
 }
 
 /// Keys with two claims of which one began before the other's lease had ended, and none was given back.
@@ -90,7 +83,7 @@ fn claimed_twice(history: &History) -> Vec<Finding> {
     let released: BTreeSet<&str> = said(history, RELEASED).map(|(key, _)| key).collect();
     let mut claims: BTreeMap<&str, Vec<(i64, i64, &str)>> = BTreeMap::new();
     for (key, claim) in said(history, CLAIMED).filter(|(key, _)| !released.contains(key)) {
-        if let (Some(at), Some(until)) = (number(claim, "at_ms"), number(claim, "until_ms")) {
+        if let (Some(at), Some(until)) = (claim.number("at_ms"), claim.number("until_ms")) {
             claims.entry(key).or_default().push((at, until, &claim.host));
         }
     }
@@ -119,9 +112,9 @@ fn told_too_soon(history: &History) -> Vec<Finding> {
     let mut found = BTreeMap::new();
     for (key, held) in said(history, HELD) {
         let (Some(at), Some(until), Some(pause)) = (
-            number(held, "at_ms"),
-            number(held, "until_ms"),
-            number(held, "retry_after_ms"),
+            held.number("at_ms"),
+            held.number("until_ms"),
+            held.number("retry_after_ms"),
         ) else {
             continue;
         };

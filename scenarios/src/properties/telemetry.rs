@@ -17,10 +17,7 @@ pub(super) const PROPERTY: Property = Property {
 
 fn check(history: &History, _: &Limits) -> Vec<Finding> {
     let field = |name: &'static str| {
-        let said = history
-            .telemetry
-            .iter()
-            .filter_map(move |said| said.fields.get(name)?.as_str());
+        let said = history.telemetry.iter().filter_map(move |said| said.text(name));
         said.collect::<BTreeSet<_>>()
     };
     let (payments, keys) = (field("payment_id"), field("key"));

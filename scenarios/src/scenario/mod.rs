@@ -142,18 +142,16 @@ impl Scenario {
     }
 
     /// Picks with a picker for each purpose. Says also which `[[fault]]` each fault of the plan is from.
-    fn pick<P: Pick>(&self, seed: u64, picker: impl Fn(&str) -> P) -> Result<(Script, Vec<usize>), Misfit> {
+    fn pick<P: Pick>(
+        &self,
+        seed: u64,
+        picker: impl Fn(&str) -> P,
+    ) -> Result<(Script, Vec<&Template>), Misfit> {
         let drawn: Drawn = fit(&self.template, self.template.draw(&mut picker("stage")))?;
-        let mut faults = Vec::new();
-        let mut origins = Vec::new();
-        for (number, template) in self.list("fault").iter().enumerate() {
-            for fault in happenings(template, &mut picker(&format!("fault/{number}")))? {
-                faults.push(self::fault(template, fault)?);
-                origins.push(number);
-            }
-        }
-        let spells = |name: &str| self.happenings::<Spell, P>(name, &picker);
-        let handovers = self.happenings::<Handover, P>("handover", &picker)?;
+        let faults = self.happenings("fault", &picker, fault)?;
+        let (faults, origins) = faults.into_iter().unzip();
+        let spells = |name: &str| self.happenings::<Spell, P>(name, &picker, fit);
+        let handovers = self.happenings::<Handover, P>("handover", &picker, fit)?;
         for (handover, template) in &handovers {
             if !stage::REGIONS.contains(&handover.to.as_str()) {
                 let near = suggestion(&handover.to, stage::REGIONS.iter().copied());
@@ -182,15 +180,16 @@ impl Scenario {
     }
 
     /// What the tables of this name came to, each with the table that it is from.
-    fn happenings<T: DeserializeOwned, P: Pick>(
+    fn happenings<T, P: Pick>(
         &self,
         name: &str,
         picker: &impl Fn(&str) -> P,
+        read: fn(&Template, Value) -> Result<T, Misfit>,
     ) -> Result<Vec<(T, &Template)>, Misfit> {
         let mut values = Vec::new();
         for (number, template) in self.list(name).iter().enumerate() {
             for value in happenings(template, &mut picker(&format!("{name}/{number}")))? {
-                values.push((fit(template, value)?, template));
+                values.push((read(template, value)?, template));
             }
         }
         Ok(values)
@@ -201,7 +200,7 @@ impl Scenario {
     }
 
     /// Checks values against each other, and places against the stage.
-    fn check(&self, script: &Script, origins: &[usize]) -> Result<(), Misfit> {
+    fn check(&self, script: &Script, origins: &[&Template]) -> Result<(), Misfit> {
         let misfit = |keys: [&str; 2], message: String| {
             let table = self.template.get(keys[0]).unwrap_or(&self.template);
             let span = table.key(keys[1]).or_else(|| self.template.key(keys[1]));
@@ -291,10 +290,7 @@ impl Scenario {
         };
         let span = match &error {
             sumzero_sim::Error::Fault { index, .. } => {
-                let origin = origins
-                    .get(*index)
-                    .and_then(|number| self.list("fault").get(*number));
-                origin.map(|template| template.span.clone())
+                origins.get(*index).map(|template| template.span.clone())
             }
             _ => None,
         };

@@ -2,8 +2,8 @@
 //!
 //! First whole faults go (and spells of the providers, which are faults of theirs, and what the operator asks for), then what is
 //! left of them strikes fewer hosts, becomes shorter, rounder and weaker, then the providers behave where it does not matter, and
-//! in the end the workload shrinks: clients, requests, accounts, kinds of request, gateways. What is promised is never touched, nor the seed: randomness is split by
-//! purpose, so that what stays draws what it drew.
+//! in the end the workload shrinks: clients, requests, accounts, kinds of request, gateways. What is promised is never touched,
+//! nor the seed: randomness is split by purpose, so that what stays draws what it drew.
 //!
 //! Edits work on the script as it is written, so that a fault that is added to the vocabulary can be shrunk at once. Not
 //! touched are probabilities, which decide whom a fault strikes and not how hard.

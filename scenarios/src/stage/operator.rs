@@ -103,7 +103,7 @@ async fn until_quiet<F: Future<Output = ()>>(
     let started = Instant::now();
     let mut books = None;
     while started.elapsed() < script.limits.rest {
-        sleep(Duration::from_secs(5)).await;
+        sleep(Duration::from_secs(2)).await;
         // Before the books are read: what the last client is told meanwhile would be missing in them.
         let clients_done = notes.lock().clients_done == script.workload.clients;
         let rolled_out = script.rollout.is_none() || notes.lock().contracted;

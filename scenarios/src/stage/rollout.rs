@@ -39,7 +39,10 @@ pub(super) fn process(
     let new = due();
     let schema = if new { Schema::default() } else { Schema::V1 };
     let drained = async move {
-        while new || !due() {
+        if new {
+            std::future::pending::<()>().await;
+        }
+        while !due() {
             sleep(Duration::from_millis(500)).await;
         }
     };

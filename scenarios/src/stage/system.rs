@@ -77,11 +77,16 @@ pub(super) fn config(region: usize, script: &Script) -> NodeConfig {
             limit: lease / 2,
             attempts_max: tuning.attempts_max.into(),
         },
+        // Less often than elsewhere: looking in vain is most of what an idle process does.
         sweeper: SweeperConfig {
+            interval: Duration::from_secs(2),
             lease,
             ..SweeperConfig::default()
         },
-        relay: RelayConfig::default(),
+        relay: RelayConfig {
+            interval: Duration::from_secs(1),
+            ..RelayConfig::default()
+        },
         consumer: ConsumerConfig::default(),
         // More often than anybody would elsewhere: worlds are short.
         reconciler: ReconcilerConfig {

@@ -49,7 +49,7 @@ impl KeeperConfig {
 
     /// How often a process says which version of the schema it writes.
     pub fn report_interval(&self) -> Duration {
-        self.lease * 2
+        self.lease * 5
     }
 }
 

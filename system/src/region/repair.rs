@@ -7,8 +7,9 @@
 //! | an answer | it too | nothing |
 //! | an answer | less | the request is booked again as a fact, under its own ids, with the answer to the byte |
 //! | no answer | anything | the claim is taken from whoever had it, then the provider is asked by the call's key |
-//! | .. and the provider knows the call | | it is booked as begun, and settled with what the provider did |
-//! | .. and it does not | | nothing has happened; the client may ask again |
+//! | .. and the provider knows the call | nothing | it is booked as begun, and settled with what the provider did |
+//! | | it as begun | a worker takes it up, once the ledger is open |
+//! | .. and it does not | anything | nothing has happened; the client may ask again |
 //!
 //! What builds on something that is still missing waits for the next pass; passes go on as long as they get anywhere. What is
 //! left then is named as suspect, and tried again for a while after the ledger is open. In the end it is for people: in limbo,
@@ -247,7 +248,9 @@ impl Repair {
         }
         let command = Command::Restore(request(kept), kept.call.mutation.clone(), None);
         let operation = match ledger.submit(command).await? {
-            Reply::Started(operation, _) | Reply::InFlight(operation) => operation,
+            Reply::Started(operation, _) => operation,
+            // It was not lost. Its fence is somebody's already: whoever goes on with it takes it up first, as workers do.
+            Reply::InFlight(_) => return self.begun(kept, epoch).await,
             Reply::Answered(answer) | Reply::Replayed(answer) => {
                 return self.answered(kept, answer, epoch).await;
             }
@@ -259,12 +262,14 @@ impl Repair {
         };
         match self.engine.carry_out(operation, None).await? {
             Ended::Settled(Some(answer)) => self.answered(kept, answer, epoch).await,
-            // The ledger has it: a worker goes on with it.
-            _ => {
-                self.gate.clear(kept, epoch).await?;
-                Ok(Restored::Begun)
-            }
+            _ => self.begun(kept, epoch).await,
         }
+    }
+
+    /// The ledger has it: a worker goes on with it.
+    async fn begun(&self, kept: &Kept, epoch: i64) -> Result<Restored, RepairError> {
+        self.gate.clear(kept, epoch).await?;
+        Ok(Restored::Begun)
     }
 
     async fn answered(&self, kept: &Kept, answer: Answer, epoch: i64) -> Result<Restored, RepairError> {

@@ -75,7 +75,7 @@ fn sort_key(schema: Schema) -> AttributeValue {
 }
 
 /// Makes `wanted` the oldest version of the schema that may be written. When it returns, no process writes an older one, nor
-/// will. Takes 5.5 leases; of the processes, the one with the longest lease counts.
+/// will. Takes 11.5 leases; of the processes, the one with the longest lease counts.
 ///
 /// # Errors
 /// See [`RetireError`]. [`RetireError::InUse`] when there is a process that would have to stop.

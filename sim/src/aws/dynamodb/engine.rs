@@ -11,7 +11,7 @@
 use super::super::wire::Error;
 use super::error;
 use super::key::{ItemKey, KeySchema};
-use super::plain_read::plain_read;
+use super::plain;
 use dynoxide::actions::{self, vector_lifecycle::VectorIndexLifecycle};
 use dynoxide::storage::{Storage, TableMetadata};
 use dynoxide::storage_backend::Clock;
@@ -140,7 +140,7 @@ impl Engine {
     fn dispatch(&self, operation: &str, body: Value) -> Result<Value, Error> {
         if operation == "GetItem"
             && let Some(schema) = body["TableName"].as_str().and_then(|table| self.schema(table))
-            && let Some(answer) = plain_read(&self.storage(), &schema, &body)
+            && let Some(answer) = plain::read(&self.storage(), &schema, &body)
         {
             return Ok(answer);
         }
@@ -208,6 +208,12 @@ impl Engine {
 
     /// Makes the item be exactly `image`; `None` deletes it. Stream records follow as for a client's write.
     pub(super) fn set_image(&self, key: &ItemKey, image: Option<&Value>) -> Result<(), Error> {
+        if let Some(item) = image
+            && let Some(schema) = self.schema(&key.table)
+            && plain::write(&self.storage(), &schema, &key.table, item).is_some()
+        {
+            return Ok(());
+        }
         match image {
             Some(item) => self.dispatch("PutItem", json!({"TableName": key.table, "Item": item}))?,
             None => self.dispatch(
@@ -362,11 +368,23 @@ impl Engine {
         }
     }
 
+    /// The row of a table that has one, as it is stored.
+    #[cfg(test)]
+    pub(super) fn row(&self, table: &str) -> (String, String, Value, i64, String) {
+        let sql = format!("SELECT pk, sk, item_json, item_size, hash_prefix FROM \"{table}\"");
+        let row = self.storage().conn().query_row(&sql, [], |row| {
+            let json: String = row.get(2)?;
+            let item = serde_json::from_str(&json).unwrap_or_default();
+            Ok((row.get(0)?, row.get(1)?, item, row.get(3)?, row.get(4)?))
+        });
+        row.expect("a row")
+    }
+
     fn metadata(&self, table: &str) -> Option<TableMetadata> {
         self.storage().get_table_metadata(table).ok().flatten()
     }
 
-    fn storage(&self) -> std::sync::MutexGuard<'_, Storage> {
+    pub(super) fn storage(&self) -> std::sync::MutexGuard<'_, Storage> {
         self.storage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

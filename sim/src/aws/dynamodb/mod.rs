@@ -23,7 +23,7 @@ mod global;
 mod key;
 mod local;
 mod overlap;
-mod plain_read;
+mod plain;
 mod region;
 mod replica_plan;
 mod replicas;

@@ -152,7 +152,7 @@ impl Region {
             },
         };
         let table = match &request {
-            Request::Prepare { key, .. } | Request::Accept { key, .. } | Request::Read { key } => {
+            Request::Prepare { key, .. } | Request::Accept { key, .. } | Request::Read { key, .. } => {
                 Some(&key.table)
             }
             Request::Since { table, .. } => Some(table),

@@ -1,7 +1,8 @@
 //! Requests on strongly consistent global tables.
 //!
-//! A write is evaluated on a scratch engine that holds nothing but the item's latest agreed version, and takes effect in
-//! the real engine only once it is agreed: an eventually consistent read never sees a write that may yet fail.
+//! A write is evaluated on a scratch engine, in which the item is first brought to its latest agreed version, and takes
+//! effect in the real engine only once it is agreed: an eventually consistent read never sees a write that may yet fail.
+//! Other items of the scratch engine are of any version: a write looks at none but its own.
 
 use super::super::wire::Error;
 use super::error;
@@ -68,16 +69,16 @@ impl Region {
             Err(error) => return Step::Keep(Err(error)),
         };
         let run = || {
-            scratch.set_image(key, latest)?;
+            if scratch.image(key)?.as_ref() != latest {
+                scratch.set_image(key, latest)?;
+            }
             let answer = scratch.perform(operation, body.clone())?;
             Ok((answer, scratch.image(key)?))
         };
-        let outcome = run();
-        let cleaned = scratch.set_image(key, None);
-        match (outcome, cleaned) {
-            (Ok((answer, image)), Ok(())) if image.as_ref() == latest => Step::Keep(Ok(answer)),
-            (Ok((answer, image)), Ok(())) => Step::Write(Ok(answer), image),
-            (Err(error), _) | (_, Err(error)) => Step::Keep(Err(error)),
+        match run() {
+            Ok((answer, image)) if image.as_ref() == latest => Step::Keep(Ok(answer)),
+            Ok((answer, image)) => Step::Write(Ok(answer), image),
+            Err(error) => Step::Keep(Err(error)),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What two Regions say to each other.
 //!
-//! A frame is a length in four bytes, big-endian, and that much JSON. The asking side numbers its requests; the other
+//! A frame is a length in four bytes, big-endian, and that much MessagePack. The asking side numbers its requests; the other
 //! answers each in turn. The format is private to this simulation: AWS does not publish its own.
 
 use super::super::key::ItemKey;
@@ -46,8 +46,8 @@ pub(crate) enum Request {
         proposal: Accepted,
         next: Ballot,
     },
-    /// Tell what was accepted.
-    Read { key: ItemKey },
+    /// Tell what was accepted, unless it is what the asker knows.
+    Read { key: ItemKey, known: Option<Ballot> },
     /// Tell what changed in a table.
     Since { table: String, position: u64 },
     /// Become a replica.
@@ -81,6 +81,8 @@ pub(crate) enum Reply {
     State {
         accepted: Option<Accepted>,
     },
+    /// What was accepted is what the asker knows.
+    Same,
     Changed {
         position: u64,
         items: Vec<(ItemKey, Ballot)>,
@@ -91,7 +93,7 @@ pub(crate) async fn write_frame<T: Serialize>(
     io: &mut (impl AsyncWrite + Unpin),
     message: &T,
 ) -> io::Result<()> {
-    let body = serde_json::to_vec(message)?;
+    let body = rmp_serde::to_vec(message).map_err(io::Error::other)?;
     let mut frame = Vec::with_capacity(body.len() + 4);
     frame.extend_from_slice(&(body.len() as u32).to_be_bytes());
     frame.extend_from_slice(&body);
@@ -106,5 +108,5 @@ pub(crate) async fn read_frame<T: DeserializeOwned>(io: &mut (impl AsyncRead + U
     }
     let mut body = vec![0; length];
     io.read_exact(&mut body).await?;
-    Ok(serde_json::from_slice(&body)?)
+    rmp_serde::from_slice(&body).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }

@@ -13,6 +13,7 @@ use super::message::{Reply, Request};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How many writes a value remembers. A proposer that lost track of its own write looks for it here.
 pub(crate) const HISTORY_LEN: usize = 16;
@@ -37,7 +38,7 @@ pub(crate) struct Proposed {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Accepted {
     pub(crate) ballot: Ballot,
-    pub(crate) value: Proposed,
+    pub(crate) value: Arc<Proposed>,
 }
 
 #[derive(Debug, Default)]
@@ -69,9 +70,16 @@ impl Acceptors {
             Request::Accept { key, proposal, next } => self
                 .accept(&key, proposal, &next)
                 .map_or_else(outbid, |()| Reply::Accepted),
-            Request::Read { key } => Reply::State {
-                accepted: self.accepted(&key),
-            },
+            Request::Read { key, known } => {
+                let accepted = self.entries.get(&key).and_then(|entry| entry.accepted.as_ref());
+                if accepted.map(|accepted| &accepted.ballot) == known.as_ref() {
+                    Reply::Same
+                } else {
+                    Reply::State {
+                        accepted: accepted.cloned(),
+                    }
+                }
+            }
             Request::Since { table, position } => {
                 let (position, items) = self.since(&table, position);
                 Reply::Changed { position, items }
@@ -221,10 +229,10 @@ mod tests {
     fn proposal(at: Ballot, value: u32) -> Accepted {
         Accepted {
             ballot: at.clone(),
-            value: Proposed {
+            value: Arc::new(Proposed {
                 image: Some(json!(value)),
                 history: vec![at],
-            },
+            }),
         }
     }
 

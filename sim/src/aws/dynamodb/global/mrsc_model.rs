@@ -193,8 +193,11 @@ async fn client(proposer: &Proposer<Network>, acts: &[(bool, u64)]) -> Vec<Event
             }
         } else {
             let read = proposer.read(&key()).await;
-            read.ok()
-                .map(|latest| Seen::Read(count(latest.and_then(|accepted| accepted.value.image).as_ref())))
+            read.ok().map(|latest| {
+                Seen::Read(count(
+                    latest.and_then(|accepted| accepted.value.image.clone()).as_ref(),
+                ))
+            })
         };
         let ended = (seen != Some(Seen::Perhaps)).then(Instant::now);
         events.extend(seen.map(|seen| Event { seen, began, ended }));

@@ -146,12 +146,13 @@ impl<P: Peers> Proposer<P> {
                 }
                 Step::Write(result, image) => {
                     let mut history = vec![ballot.clone()];
-                    history.extend(current.map(|accepted| accepted.value.history).unwrap_or_default());
+                    let before = current.as_ref().map(|accepted| accepted.value.history.iter());
+                    history.extend(before.into_iter().flatten().cloned());
                     history.truncate(HISTORY_LEN);
                     let write = ballot.clone();
                     let proposal = Accepted {
                         ballot,
-                        value: Proposed { image, history },
+                        value: Arc::new(Proposed { image, history }),
                     };
                     match self.offer(key, proposal.clone()).await {
                         Offered::Chosen => return Ok((result, Some(proposal))),
@@ -179,12 +180,18 @@ impl<P: Peers> Proposer<P> {
                 self.pause(attempt).await;
             }
             let here = self.acceptors().accepted(key);
+            let question = Request::Read {
+                key: key.clone(),
+                known: here.as_ref().map(|accepted| accepted.ballot.clone()),
+            };
             let mut told = vec![here];
             let mut answered = false;
             let agreed = self
-                .gather(key, &Request::Read { key: key.clone() }, |reply| {
-                    let Reply::State { accepted } = reply else {
-                        return ControlFlow::Continue(());
+                .gather(key, &question, |reply| {
+                    let accepted = match reply {
+                        Reply::Same => told[0].clone(),
+                        Reply::State { accepted } => accepted,
+                        _ => return ControlFlow::Continue(()),
                     };
                     answered = true;
                     let ballot = |accepted: &Option<Accepted>| accepted.as_ref().map(|a| a.ballot.clone());
