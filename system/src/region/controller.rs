@@ -275,25 +275,29 @@ impl Controller {
             decided_at: now(),
             ..routing.clone()
         };
+        let mut reasons = Vec::new();
         while let Some(asked) = asking.join_next().await {
             let (ready, region) = asked?;
             let Some(seen) = memory.seen.get_mut(&region) else {
                 continue;
             };
             seen.answered(ready);
-            if decision.out_of_service.contains_key(&region) {
-                if ready {
+            match (routing.out_of_service.get(&region), seen.gone(&self.config)) {
+                (Some(_), _) if ready => {
+                    reasons.push(format!("{region} is well again"));
                     decision.out_of_service.remove(&region);
-                    decision.reason = format!("{region} is well again");
                 }
-            } else if let Some(reason) = seen.gone(&self.config) {
-                decision.reason = format!("{region} was given up: {reason}");
-                decision.out_of_service.insert(region, Absence::GivenUp);
+                (None, Some(reason)) => {
+                    reasons.push(format!("{region} was given up: {reason}"));
+                    decision.out_of_service.insert(region, Absence::GivenUp);
+                }
+                _ => {}
             }
         }
-        if decision.out_of_service == routing.out_of_service {
+        if reasons.is_empty() {
             return Ok(());
         }
+        decision.reason = reasons.join("; ");
         if let Some(decided) = self.change(decision).await? {
             tracing::warn!(
                 region = self.keeper.region(),
