@@ -61,6 +61,14 @@ fn becomes_writer(history: &History, planned: bool) -> bool {
     })
 }
 
+/// Whether the system switched a routing control so.
+fn switched(history: &History, on: bool) -> bool {
+    said(history, "routing controls switched").any(|heard| {
+        let switched = heard.fields.get("switched").and_then(|field| field.as_str());
+        switched.is_some_and(|states| states.contains(&format!(": {on}")))
+    })
+}
+
 /// All reach points.
 pub const REACH_POINTS: &[ReachPoint] = &[
     point!(
@@ -99,6 +107,11 @@ pub const REACH_POINTS: &[ReachPoint] = &[
     point!("group-split", "a group of postings was refused and posted one by one", says "group refused"),
     point!("region-given-up", "a Region was given up and another became the writer", becomes_writer false),
     point!("handed-over", "another Region became the writer by plan", becomes_writer true),
+    point!(
+        "clients-sent-away",
+        "a routing control was switched Off, so that clients left a Region",
+        switched false
+    ),
     point!(
         "tail-restored",
         "a promotion had lost a confirmed request, and it was restored",

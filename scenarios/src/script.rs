@@ -189,7 +189,8 @@ pub struct Spell {
     pub behaviour: Behaviour,
 }
 
-/// The operator has another Region write the ledger, by plan: `payments region evacuate` or `return`.
+/// The operator has another Region write the ledger, by plan: `payments region return` if that was left before, and else
+/// `payments region evacuate` of the one that writes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Handover {

@@ -26,7 +26,7 @@ use crate::{
     reconcile::{Reconciler, ReconcilerConfig},
     region::{
         Controller, ControllerConfig, Forwarder, GlobalDatabase, HealthTable, Keeper, KeeperConfig, Repair,
-        RepairConfig, RoutingTable,
+        RepairConfig, RoutingControls, RoutingTable, Traffic,
     },
     service::Service,
     sweeper::{self, SweeperConfig},
@@ -124,6 +124,8 @@ pub struct PromotionConfig {
     pub repair: RepairConfig,
     /// Where requests and answers outlive a Region.
     pub repair_gate: GateConfig,
+    /// What sends clients to Regions, if ARC does.
+    pub controls: Option<RoutingControls>,
 }
 
 /// How long another Region's gateway may take: longer than it tries to learn an outcome.
@@ -258,6 +260,9 @@ pub async fn run(
             config: promotion.controller,
         };
         tokio::spawn(controller.run());
+        if let Some(controls) = promotion.controls {
+            tokio::spawn(Traffic::new(keeper.clone(), controls).run());
+        }
     }
     let ledger = Ledger::new(
         service_pool,

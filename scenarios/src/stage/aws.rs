@@ -115,7 +115,7 @@ macro_rules! client {
             .build();
         let config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(REGIONS[$region]))
+            .region(Region::new($region))
             .endpoint_url(format!("http://{}", $address))
             .credentials_provider(Credentials::new("AKIDEXAMPLE", "secret", None, None, "stage"))
             .retry_partition(tokens)
@@ -125,6 +125,8 @@ macro_rules! client {
     }};
 }
 
+pub(super) use client;
+
 /// The ledger's Global Database, asked for through the RDS API of a Region.
 pub(super) fn global_database(region: usize) -> GlobalDatabase {
     let arn = |region: &&str| {
@@ -132,19 +134,23 @@ pub(super) fn global_database(region: usize) -> GlobalDatabase {
         ((*region).to_owned(), arn)
     };
     let clusters = REGIONS.iter().map(arn).collect();
-    let client = client!(aws_sdk_rds, region, at(network::aurora(region), RDS));
+    let client = client!(aws_sdk_rds, REGIONS[region], at(network::aurora(region), RDS));
     GlobalDatabase::new(client, GLOBAL_CLUSTER, clusters)
 }
 
 /// The official SDK with its default retries, in a Region.
 pub(super) fn clients(region: usize) -> Clients {
     Clients {
-        dynamodb: client!(aws_sdk_dynamodb, region, at(network::dynamodb(region), DYNAMODB)),
+        dynamodb: client!(
+            aws_sdk_dynamodb,
+            REGIONS[region],
+            at(network::dynamodb(region), DYNAMODB)
+        ),
         eventbridge: client!(
             aws_sdk_eventbridge,
-            region,
+            REGIONS[region],
             at(network::eventbridge(region), HTTP)
         ),
-        sqs: client!(aws_sdk_sqs, region, at(network::sqs(region), HTTP)),
+        sqs: client!(aws_sdk_sqs, REGIONS[region], at(network::sqs(region), HTTP)),
     }
 }

@@ -1,4 +1,7 @@
-//! Clients that insist: the same request under the same key until there is an answer, at whichever gateway.
+//! Clients that insist: the same request under the same key until there is an answer.
+//!
+//! Every other client asks where DNS sends it, and anywhere once a gateway did not answer. The rest ask at any gateway, as programs
+//! do that have looked a name up once and for all: where two Regions believe that they write, somebody has to ask both.
 
 use std::{error::Error, time::Duration};
 
@@ -13,7 +16,8 @@ use crate::{
 
 use super::{
     Notes, Opened,
-    network::{self, ELSEWHERE, HTTP, at},
+    arc::Names,
+    network::{self, ELSEWHERE, Gateway, HTTP, REGIONS, at},
     trade::{Asked, Trader},
 };
 
@@ -28,6 +32,8 @@ pub(super) struct Client {
     gateways: u8,
     retry: Retry,
     api_key: String,
+    /// What it knows from DNS, if it looks.
+    names: Option<Names>,
     /// Where attempts are noted, if they are part of the workload.
     notes: Option<Notes>,
 }
@@ -56,13 +62,31 @@ impl Client {
             gateways: script.gateways,
             retry: script.workload.retry,
             api_key: api_key.to_owned(),
+            names: None,
             notes: notes.cloned(),
         })
     }
 
-    /// One attempt, at any gateway: the answer, if one came.
-    async fn ask(&self, key: &str, path: &str, body: &Value) -> Option<Heard> {
-        let gateway = network::any_gateway(self.gateways);
+    /// The same client, sent where DNS says.
+    fn looking(self) -> Self {
+        let names = Names::default();
+        tokio::spawn(names.clone().follow());
+        Self {
+            names: Some(names),
+            ..self
+        }
+    }
+
+    /// A gateway by chance: where DNS sends the client, or anywhere.
+    fn gateway(&self, anywhere: bool) -> Gateway {
+        let names = self.names.as_ref().filter(|_| !anywhere);
+        let region = names.map_or_else(|| fastrand::usize(..REGIONS.len()), Names::region);
+        network::gateway(region, fastrand::u8(0..self.gateways))
+    }
+
+    /// One attempt: the answer, if one came.
+    async fn ask(&self, key: &str, path: &str, body: &Value, anywhere: bool) -> Option<Heard> {
+        let gateway = self.gateway(anywhere);
         let (at_nanos, started) = (now_nanos(), Instant::now());
         let heard = self.hear(gateway.ip, key, path, body).await;
         if let Some(notes) = &self.notes {
@@ -80,12 +104,12 @@ impl Client {
 
     /// Asks once, for whoever will come again anyway.
     pub(super) async fn once(&self, asked: &Asked) {
-        self.ask(&asked.key, &asked.path, &asked.body).await;
+        self.ask(&asked.key, &asked.path, &asked.body, false).await;
     }
 
     /// Reads something, at any gateway; nothing if that fails.
     pub(super) async fn get(&self, path: &str) -> Option<String> {
-        let gateway = network::any_gateway(self.gateways);
+        let gateway = self.gateway(false);
         let url = format!("http://{}{path}", at(gateway.ip, HTTP));
         let response = self.http.get(url).bearer_auth(&self.api_key).send().await.ok()?;
         response.error_for_status().ok()?.text().await.ok()
@@ -111,10 +135,12 @@ impl Client {
     /// Asks until there is an answer that is one: not "in flight", not "down", not "too many".
     pub(super) async fn insist(&self, asked: &Asked, limit: Duration) -> Option<Told> {
         let started = Instant::now();
-        let mut attempts = 0;
+        let (mut attempts, mut answered) = (0, true);
         while started.elapsed() < limit {
             attempts += 1;
-            let retry_after = match self.ask(&asked.key, &asked.path, &asked.body).await {
+            let heard = self.ask(&asked.key, &asked.path, &asked.body, !answered).await;
+            answered = heard.is_some();
+            let retry_after = match heard {
                 Some(heard) if heard.status < 500 && heard.retry_after.is_none() => {
                     return Some(Told {
                         key: asked.key.clone(),
@@ -161,7 +187,10 @@ pub(super) fn host(number: u8, script: &Script, notes: &Notes) -> Host {
                     None => sleep(Duration::from_millis(500)).await,
                 }
             };
-            let client = Client::new(&name, &script, &opened.api_key, Some(&notes))?;
+            let mut client = Client::new(&name, &script, &opened.api_key, Some(&notes))?;
+            if number.is_multiple_of(2) {
+                client = client.looking();
+            }
             trade(&client, &script, opened, &notes).await;
             notes.lock().clients_done += 1;
             Ok::<_, Box<dyn Error + Send + Sync>>(())

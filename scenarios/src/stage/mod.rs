@@ -5,12 +5,14 @@
 //! | `aurora-REGION` | the simulated Aurora Global Database, one cluster a Region |
 //! | `dynamodb-REGION` | the simulated DynamoDB, the gate's table strongly consistent across three Regions |
 //! | `eventbridge-REGION`, `sqs-REGION` | the simulated EventBridge and SQS, one bus and its queues in the Region that writes |
+//! | `arc-REGION` | the five endpoints of an ARC cluster, one routing control for each Region of the system |
 //! | `psp`, `kyc` | the stand-ins for the providers |
 //! | `gateway-REGION-N` | processes of the system, as `payments serve` runs them: gateway, sweeper and controller in one |
 //! | `worker-N` | processes of the system that publish events and take them in, the first in the Region that writes first |
 //! | `operator` | migrates, adds a tenant, opens accounts; in the end waits until all is quiet and reads the books |
 //! | `client-N` | clients that insist: the same request under the same key until there is an answer |
 
+mod arc;
 mod aws;
 mod clients;
 mod decisions;
@@ -138,6 +140,7 @@ fn build(
     world = aws::dynamodb(world, script.seed);
     let (world, database) = aws::aurora(world, script.seed);
     let mut world = messaging::services(world, script.seed);
+    world = arc::cluster(world, script.seed);
     world = world.host(system::provider("psp", network::PSP, psp));
     world = world.host(system::provider("kyc", network::KYC, kyc));
     for region in 0..REGIONS.len() {

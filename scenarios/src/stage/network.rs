@@ -10,6 +10,15 @@ use sumzero_sim::{Link, World};
 /// The Regions, all of one set for strongly consistent tables. The first one writes.
 pub const REGIONS: [&str; 3] = ["us-east-1", "us-east-2", "us-west-2"];
 
+/// Where AWS has the endpoints of every ARC cluster.
+pub(super) const ARC_REGIONS: [&str; 5] = [
+    "us-east-1",
+    "us-west-2",
+    "eu-west-1",
+    "ap-northeast-1",
+    "ap-southeast-2",
+];
+
 /// Where clients are, and the operator: in no Region that can be lost.
 pub(super) const ELSEWHERE: &str = "internet";
 
@@ -24,6 +33,7 @@ pub(super) const POSTGRES_REPLICATION: u16 = 5434;
 pub(super) const RDS: u16 = 8081;
 pub(super) const DYNAMODB: u16 = 8000;
 pub(super) const DYNAMODB_REPLICATION: u16 = 8001;
+pub(super) const ARC_MEMBERS: u16 = 8002;
 
 pub(super) fn aurora(region: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, region as u8, 0, 1)
@@ -41,6 +51,11 @@ pub(super) fn sqs(region: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, region as u8, 0, 4)
 }
 
+/// An endpoint of the ARC cluster, by its place among [`ARC_REGIONS`].
+pub(super) fn arc(member: usize) -> Ipv4Addr {
+    Ipv4Addr::new(10, 10, 0, member as u8 + 1)
+}
+
 pub(super) fn worker(region: usize, number: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, region as u8, 2, number + 1)
 }
@@ -49,11 +64,6 @@ pub(super) fn worker(region: usize, number: u8) -> Ipv4Addr {
 pub(super) struct Gateway {
     pub name: String,
     pub ip: Ipv4Addr,
-}
-
-/// One of the gateways of all Regions, by chance.
-pub(super) fn any_gateway(gateways: u8) -> Gateway {
-    gateway(fastrand::usize(..REGIONS.len()), fastrand::u8(0..gateways))
 }
 
 /// A Region's gateway, `gateways` of which there are.

@@ -6,7 +6,7 @@ use payments::{
     gate::{Gate, GateConfig},
     ledger::{Target, migrate},
     messages::Topology,
-    region::{RoutingTable, State, hand_over},
+    region::{Operator, Routing, RoutingError, RoutingTable, State},
     tenant::{self, NewTenant},
 };
 use serde_json::json;
@@ -174,16 +174,26 @@ pub(super) fn routing(region: usize) -> RoutingTable {
     RoutingTable::new(aws::clients(region).dynamodb, table, RoutingTable::LEDGER)
 }
 
-/// Asks until it is taken that another Region write, as `payments region evacuate` does.
+/// Asks until it is taken that another Region write, as `payments region evacuate` does, or `return` for one that was left.
 async fn hand_over_at(handover: Handover, started: Instant) {
     sleep(handover.at.saturating_sub(started.elapsed())).await;
     for attempt in 0..60 {
-        let table = routing(attempt % REGIONS.len());
-        let asked = hand_over(&table, &handover.to, "the operator", OffsetDateTime::now_utc());
+        let asked = hand_over(routing(attempt % REGIONS.len()), &handover.to);
         if let Ok(Ok(_)) = timeout(Duration::from_secs(5), asked).await {
             break;
         }
         sleep(Duration::from_secs(5)).await;
+    }
+}
+
+async fn hand_over(table: RoutingTable, to: &str) -> Result<Option<Routing>, RoutingError> {
+    let now = OffsetDateTime::now_utc();
+    let routing = table.read().await?;
+    let operator = Operator::new(table, "the operator");
+    if routing.writer == to || routing.out_of_service.contains_key(to) {
+        operator.return_to(to, now).await
+    } else {
+        operator.evacuate(&routing.writer, to, now).await
     }
 }
 

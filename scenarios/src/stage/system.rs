@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use crate::{externals::Provider, script::Script};
 
 use super::{
-    Notes, aws,
+    Notes, arc, aws,
     network::{self, HTTP, REGIONS, at},
     rollout,
 };
@@ -61,6 +61,7 @@ pub(super) fn config(region: usize, script: &Script) -> NodeConfig {
             controller: ControllerConfig::default(),
             repair: RepairConfig::default(),
             repair_gate: GateConfig::default(),
+            controls: Some(arc::controls()),
         }),
         connections: 4,
         grouping: Grouping {

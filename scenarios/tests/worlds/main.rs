@@ -8,6 +8,7 @@ mod messages;
 mod regions;
 mod rollout;
 mod shrink;
+mod traffic;
 
 use std::panic::catch_unwind;
 
@@ -25,6 +26,7 @@ fn main() {
         regions::TESTS,
         rollout::TESTS,
         shrink::TESTS,
+        traffic::TESTS,
     ]
     .into_iter()
     .flatten()

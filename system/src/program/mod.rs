@@ -1,5 +1,6 @@
 //! The `payments` program: what a process does is chosen by its subcommand and roles.
 
+mod arc;
 mod load;
 mod migrate;
 mod region;
@@ -117,6 +118,25 @@ async fn clients() -> Clients {
 async fn rds() -> aws_sdk_rds::Client {
     let aws = aws_config::defaults(aws_config::BehaviorVersion::latest()).http_client(http_client());
     aws_sdk_rds::Client::new(&aws.load().await)
+}
+
+/// A client of one endpoint of an ARC cluster, configured likewise but for where that is.
+async fn arc_endpoint(region: &str, url: &str) -> aws_sdk_route53recoverycluster::Client {
+    let aws = aws_config::defaults(aws_config::BehaviorVersion::latest()).http_client(http_client());
+    let aws = aws
+        .region(aws_config::Region::new(region.to_owned()))
+        .endpoint_url(url);
+    aws_sdk_route53recoverycluster::Client::new(&aws.load().await)
+}
+
+/// `REGION=WHAT`.
+fn in_region(text: &str) -> Result<(String, String), String> {
+    let pair = text
+        .split_once('=')
+        .filter(|(region, what)| !region.is_empty() && !what.is_empty());
+    let (region, what) =
+        pair.ok_or_else(|| format!("`{text}` is not REGION=VALUE, as in us-east-1=http://10.0.0.9:8080"))?;
+    Ok((region.to_owned(), what.to_owned()))
 }
 
 fn http_client() -> aws_sdk_dynamodb::config::SharedHttpClient {

@@ -1,6 +1,10 @@
 //! `payments serve`.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use clap::Args;
 use tokio::{
@@ -21,7 +25,7 @@ use crate::{
     sweeper::SweeperConfig,
 };
 
-use super::{Done, clients, rds};
+use super::{Done, arc::Controls, clients, in_region, rds};
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -67,6 +71,8 @@ pub(super) struct Arguments {
     /// Of a controller: the ARN of each Region's cluster, as REGION=ARN
     #[arg(long, env = "PAYMENTS_CLUSTERS", value_delimiter = ',', value_parser = in_region)]
     clusters: Vec<(String, String)>,
+    #[command(flatten)]
+    arc: Controls,
     /// The subscribers' database, as payments_consumer
     #[arg(long, env = "PAYMENTS_CONSUMER_DATABASE_URL", hide_env_values = true)]
     consumer_database_url: String,
@@ -120,16 +126,6 @@ fn variant(name: &str) -> Result<crate::variant::Variant, String> {
     crate::variant::Variant::named(name).ok_or_else(|| format!("there is no variant {name}"))
 }
 
-/// `REGION=WHAT`.
-fn in_region(text: &str) -> Result<(String, String), String> {
-    let pair = text
-        .split_once('=')
-        .filter(|(region, what)| !region.is_empty() && !what.is_empty());
-    let (region, what) =
-        pair.ok_or_else(|| format!("`{text}` is not REGION=VALUE, as in us-east-1=http://10.0.0.9:8080"))?;
-    Ok((region.to_owned(), what.to_owned()))
-}
-
 /// What a controller needs, if all of it is there.
 async fn promotion(
     arguments: &Arguments,
@@ -148,12 +144,20 @@ async fn promotion(
     if !clusters.contains_key(&arguments.region) {
         return Err(format!("--clusters does not name the cluster of {}", arguments.region).into());
     }
+    let controls = arguments.arc.named().await?;
+    if let Some(controls) = &controls {
+        let named: BTreeSet<_> = controls.regions().collect();
+        if let Some(missing) = clusters.keys().find(|region| !named.contains(region.as_str())) {
+            return Err(format!("--arc-controls does not name the routing control of {missing}").into());
+        }
+    }
     Ok(Some(PromotionConfig {
         database: GlobalDatabase::new(rds().await, identifier, clusters),
         controller_database: database.parse()?,
         controller: ControllerConfig::default(),
         repair: RepairConfig::default(),
         repair_gate: gate.clone(),
+        controls,
     }))
 }
 

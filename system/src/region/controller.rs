@@ -6,13 +6,20 @@
 //! [`ControllerConfig::ill_after`]. Looks are counted, not seconds: a controller that slept has seen nothing. Of several
 //! Regions the one whose replica is furthest goes first.
 //!
+//! **The other Regions** are judged by the same evidence, and what follows is less: while the ledger is open, one that is gone is
+//! taken out of service, and one that was given up and has been well for [`ControllerConfig::well_after`] looks, and answers, is
+//! put back. Both are changes of the routing, so that all agree on them; [`Traffic`](super::Traffic) has clients follow.
+//!
 //! **Who carries it out.** The controllers of the Region that is to be the writer: any of them, at any step, after a restart
 //! too. Should that Region fall silent, another takes over with an epoch of its own.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use sqlx::PgPool;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
 
 use crate::{
     clock::now,
@@ -25,7 +32,8 @@ use super::{
     keeper::Keeper,
     rds::GlobalDatabase,
     repair::{Repair, Suspect},
-    routing::{Change, Routing, State},
+    routing::{Absence, Change, Routing, State},
+    seen::Seen,
 };
 
 /// How a controller watches and decides.
@@ -41,6 +49,8 @@ pub struct ControllerConfig {
     pub silent_after: u32,
     /// Looks at reports that the writer is ill after which it is given up: longer than an in-Region failover takes.
     pub ill_after: u32,
+    /// Looks in a row that show a Region well after which clients are sent there again.
+    pub well_after: u32,
     /// How long quarantine may last. What cannot be restored by then is named, and the ledger opens.
     pub quarantine_max: Duration,
     /// For how long after that the window is looked at again: for what could not be restored, and for what a process that
@@ -62,6 +72,7 @@ impl Default for ControllerConfig {
             failures: 4,
             silent_after: 5,
             ill_after: 31,
+            well_after: 10,
             quarantine_max: Duration::from_secs(20),
             repair_for: Duration::from_secs(600),
             repair_interval: Duration::from_secs(30),
@@ -72,43 +83,9 @@ impl Default for ControllerConfig {
 }
 
 /// One step of a controller; whatever stops it, the next look tries again.
-type Step = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+type Step = Result<(), Error>;
 
-/// What a controller has seen of another Region.
-#[derive(Clone, Copy, Debug, Default)]
-struct Seen {
-    health: Health,
-    /// Looks in a row without a new report.
-    silent: u32,
-    /// Looks in a row without a report that it is well.
-    ill: u32,
-    /// Own questions in a row that failed.
-    unanswered: u32,
-}
-
-impl Seen {
-    /// Takes in what a look at the reports showed.
-    fn look(&mut self, health: Health) {
-        if health.beats > self.health.beats {
-            self.silent = 0;
-            self.ill = if health.well { 0 } else { self.ill + 1 };
-        } else {
-            self.silent += 1;
-            self.ill += 1;
-        }
-        self.health = health;
-    }
-
-    fn gone(&self, config: &ControllerConfig) -> Option<&'static str> {
-        if self.unanswered < config.failures {
-            return None;
-        }
-        if self.silent >= config.silent_after {
-            return Some("its Region is silent");
-        }
-        (self.ill >= config.ill_after).then_some("its Region says that it is ill")
-    }
-}
+type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a controller works with.
 #[derive(Debug)]
@@ -135,8 +112,8 @@ pub struct Controller {
 #[derive(Debug, Default)]
 struct Memory {
     seen: BTreeMap<String, Seen>,
-    /// The version that is being carried out, since when it is known here, and when it was last repaired.
-    version: i64,
+    /// The epoch and the state that are being carried out, since when they are known here, and when that was last repaired.
+    stage: Option<(i64, State)>,
     since: Option<Instant>,
     repaired: Option<Instant>,
     /// Whether what could not be restored has been given up.
@@ -160,7 +137,7 @@ impl Controller {
                     if self
                         .keeper
                         .known()
-                        .is_some_and(|known| known.version > memory.version) =>
+                        .is_some_and(|known| memory.stage != Some((known.epoch, known.state))) =>
                 {
                     continue;
                 }
@@ -174,8 +151,9 @@ impl Controller {
     async fn look(&self, memory: &mut Memory) -> Step {
         let region = self.keeper.region();
         let routing = self.keeper.current().ok_or("who writes cannot be read")?;
-        if memory.version != routing.version || memory.since.is_none() {
-            memory.version = routing.version;
+        let stage = Some((routing.epoch, routing.state));
+        if memory.stage != stage {
+            memory.stage = stage;
             memory.since = Some(Instant::now());
             (memory.repaired, memory.given_up, memory.deferred) = (None, false, 0);
         }
@@ -198,29 +176,41 @@ impl Controller {
             tracing::debug!(region, "no report");
         }
         match (mine, routing.state) {
-            (true, State::Open) => self.repair_further(memory, &routing).await,
+            (true, State::Open) => {
+                let repaired = self.repair_further(memory, &routing).await;
+                self.look_around(memory).await?;
+                self.review(memory, &routing).await?;
+                repaired
+            }
             (true, State::FailingOver) => self.promote(memory, &routing).await,
             (true, State::Quarantined) => self.restore(memory, &routing).await,
             (false, _) => self.watch(memory, &routing, replica.is_some()).await,
         }
     }
 
-    /// Looks at the other Regions, and gives the writer up if it is gone.
-    async fn watch(&self, memory: &mut Memory, routing: &Routing, readable: bool) -> Step {
-        let own = self.keeper.region().to_owned();
-        let (read, ready) = tokio::join!(
-            timeout(self.config.patience, self.health.all()),
-            self.gateways.ready(&routing.writer, self.config.patience),
-        );
-        let reports = read??;
+    /// Looks at what the Regions say of themselves.
+    async fn look_around(&self, memory: &mut Memory) -> Result<BTreeMap<String, Health>, Error> {
+        let reports = timeout(self.config.patience, self.health.all()).await??;
+        let own = self.keeper.region();
         for region in self.database.regions().filter(|region| *region != own) {
             let health = reports.get(region).copied().unwrap_or_default();
             memory.seen.entry(region.to_owned()).or_default().look(health);
         }
+        Ok(reports)
+    }
+
+    /// Looks at the other Regions, and gives the writer up if it is gone.
+    async fn watch(&self, memory: &mut Memory, routing: &Routing, readable: bool) -> Step {
+        let own = self.keeper.region().to_owned();
+        let (reports, ready) = tokio::join!(
+            self.look_around(memory),
+            self.gateways.ready(&routing.writer, self.config.patience),
+        );
+        let reports = reports?;
         let Some(writer) = memory.seen.get_mut(&routing.writer) else {
             return Ok(());
         };
-        writer.unanswered = if ready { 0 } else { writer.unanswered + 1 };
+        writer.answered(ready);
         let stuck = routing.state != State::Open
             && memory
                 .since
@@ -228,7 +218,7 @@ impl Controller {
         let reason = match writer.gone(&self.config) {
             Some(reason) => reason,
             None if stuck => "its promotion does not come to an end",
-            None => return Ok(()),
+            None => return self.review(memory, routing).await,
         };
         if !readable {
             return Ok(());
@@ -238,6 +228,8 @@ impl Controller {
             memory.deferred += 1;
             return Ok(());
         }
+        let mut out_of_service = routing.out_of_service.clone();
+        out_of_service.insert(routing.writer.clone(), Absence::GivenUp);
         let decision = Routing {
             version: routing.version + 1,
             writer: own,
@@ -246,6 +238,7 @@ impl Controller {
             state: State::FailingOver,
             planned: false,
             lost_since: None,
+            out_of_service,
             decided_by: self.name.clone(),
             decided_at: now(),
             reason: format!("{} was given up: {reason}", routing.writer),
@@ -254,8 +247,70 @@ impl Controller {
         self.decide(decision).await
     }
 
+    /// Takes Regions that are gone out of service, and puts those back that were given up and have recovered.
+    async fn review(&self, memory: &mut Memory, routing: &Routing) -> Step {
+        if routing.state != State::Open {
+            return Ok(());
+        }
+        let mut asking = JoinSet::new();
+        for (region, seen) in memory
+            .seen
+            .iter()
+            .filter(|(region, _)| **region != routing.writer)
+        {
+            let in_question = match routing.out_of_service.get(region) {
+                None => seen.suspect(&self.config).is_some(),
+                Some(Absence::GivenUp) => seen.recovered(&self.config),
+                Some(Absence::Evacuated) => false,
+            };
+            if in_question {
+                let (gateways, region, patience) =
+                    (self.gateways.clone(), region.clone(), self.config.patience);
+                asking.spawn(async move { (gateways.ready(&region, patience).await, region) });
+            }
+        }
+        let mut decision = Routing {
+            version: routing.version + 1,
+            decided_by: self.name.clone(),
+            decided_at: now(),
+            ..routing.clone()
+        };
+        let mut reasons = Vec::new();
+        while let Some(asked) = asking.join_next().await {
+            let (ready, region) = asked?;
+            let Some(seen) = memory.seen.get_mut(&region) else {
+                continue;
+            };
+            seen.answered(ready);
+            match (routing.out_of_service.get(&region), seen.gone(&self.config)) {
+                (Some(_), _) if ready => {
+                    reasons.push(format!("{region} is well again"));
+                    decision.out_of_service.remove(&region);
+                }
+                (None, Some(reason)) => {
+                    reasons.push(format!("{region} was given up: {reason}"));
+                    decision.out_of_service.insert(region, Absence::GivenUp);
+                }
+                _ => {}
+            }
+        }
+        if reasons.is_empty() {
+            return Ok(());
+        }
+        decision.reason = reasons.join("; ");
+        if let Some(decided) = self.change(decision).await? {
+            tracing::warn!(
+                region = self.keeper.region(),
+                out_of_service = ?decided.out_of_service,
+                reason = decided.reason,
+                "in service"
+            );
+        }
+        Ok(())
+    }
+
     async fn decide(&self, decision: Routing) -> Step {
-        if let Change::Won(decided) = self.keeper.table().change(decision).await? {
+        if let Some(decided) = self.change(decision).await? {
             tracing::warn!(
                 region = self.keeper.region(),
                 writer = decided.writer,
@@ -266,8 +321,17 @@ impl Controller {
                 "decided"
             );
         }
-        self.keeper.refresh().await?;
         Ok(())
+    }
+
+    /// Changes the routing; nothing if somebody else did.
+    async fn change(&self, to: Routing) -> Result<Option<Routing>, Error> {
+        let change = self.keeper.table().change(to).await?;
+        self.keeper.refresh().await?;
+        Ok(match change {
+            Change::Won(decided) => Some(decided),
+            Change::Lost => None,
+        })
     }
 
     /// Makes this Region the writer.
@@ -381,9 +445,8 @@ impl Controller {
 /// Whether a Region that is alive has a replica that is further than this one's; of two that are equal, the first by name.
 fn another_is_further(memory: &Memory, routing: &Routing, own: &str, here: Health) -> bool {
     memory.seen.iter().any(|(region, seen)| {
-        let alive = seen.silent <= 2 && seen.health.well;
         let first = (seen.health.beat_at, own) > (here.beat_at, region.as_str());
-        *region != routing.writer && alive && first
+        *region != routing.writer && seen.alive() && first
     })
 }
 

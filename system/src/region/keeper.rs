@@ -134,6 +134,11 @@ impl Keeper {
         self.0.known.borrow().clone()
     }
 
+    /// Notices changes of what is known.
+    pub(super) fn changes(&self) -> watch::Receiver<Option<Routing>> {
+        self.0.known.subscribe()
+    }
+
     /// What was read within the lease.
     pub fn current(&self) -> Option<Routing> {
         let read_at = *self.0.read_at.borrow();

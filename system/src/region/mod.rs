@@ -8,7 +8,9 @@
 //! | [`Keeper`], in every process | reads the item, and holds the right to write for a lease from when it asked |
 //! | [`Forwarder`], in every gateway | hands what it may not do itself to a gateway of the writer's Region, once |
 //! | [`Controller`], in every Region | watches the writer, wins the item when it is gone, promotes its own Region |
+//! | [`Traffic`], beside it | has ARC's routing controls follow the item: which Regions clients are sent to |
 //! | [`Repair`], after a promotion | restores from the gate what the new writer's ledger has lost |
+//! | [`Operator`] | has another Region write by plan, or clients sent to a Region again |
 //! | [`retire`], when a release has been rolled out | sees that nobody writes the schema's version before any more |
 //!
 //! **A change of writer** goes open -> failing-over -> quarantined -> open. Each arrow is a conditional write that one
@@ -36,25 +38,35 @@
 //! restored at once holds the opening up for 20 s at most. A Region that answers and says that it is ill is given up after 93 s,
 //! since an in-Region failover takes 60.
 //!
+//! **Where clients go** is in the item too: the Regions that are out of service, by a failover or by plan. [`Traffic`] tells ARC,
+//! which can be out without holding any of this up; clients that go astray meanwhile are forwarded, or find nobody and ask again.
+//!
 //! **What the vote of the gate's table costs**: each process reads the item every 2 s or so, from a majority of its Regions. A
 //! Region that is cut off from the other two cannot read it, and stops writing. That is the price of never having two writers.
 //!
 //! Not modelled: several ledgers. The item is named after its ledger; that a tenant's home is this one is not written down.
 
+mod arc;
 mod controller;
 mod forward;
 mod health;
 mod keeper;
+mod operator;
 mod rds;
 mod repair;
 mod routing;
 mod schemas;
+mod seen;
+mod traffic;
 
+pub use arc::{ArcError, RoutingControls};
 pub use controller::{Controller, ControllerConfig};
 pub use forward::{ForwardError, Forwarder, HOP, VERSION};
 pub use health::{Health, HealthTable};
 pub use keeper::{Keeper, KeeperConfig};
+pub use operator::Operator;
 pub use rds::{GlobalDatabase, RdsError};
 pub use repair::{Repair, RepairConfig, RepairError, Restored, Suspect, restore};
-pub use routing::{Change, Routing, RoutingError, RoutingTable, State, hand_over};
+pub use routing::{Absence, Change, Routing, RoutingError, RoutingTable, State};
 pub use schemas::{RetireError, retire};
+pub use traffic::Traffic;

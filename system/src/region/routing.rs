@@ -1,6 +1,10 @@
 //! Who writes the ledger: one item, changed by conditional writes.
 
-use std::{collections::HashMap, fmt, str::FromStr};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    str::FromStr,
+};
 
 use aws_sdk_dynamodb::{
     Client,
@@ -48,6 +52,27 @@ impl FromStr for State {
     }
 }
 
+/// Why clients are not sent to a Region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// Its controllers were silent and its gateways did not answer. It is put back when it has been well for a while.
+    GivenUp,
+    /// The operator took it out, and puts it back.
+    Evacuated,
+}
+
+impl Absence {
+    const ALL: [Self; 2] = [Self::GivenUp, Self::Evacuated];
+
+    /// Its name in the item.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::GivenUp => "given-up",
+            Self::Evacuated => "evacuated",
+        }
+    }
+}
+
 /// Who writes a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Routing {
@@ -70,6 +95,8 @@ pub struct Routing {
     /// Since when the new writer's ledger may lack what the one before had, by the clock of that one's controller. Known from
     /// quarantine on.
     pub lost_since: Option<OffsetDateTime>,
+    /// The Regions that clients are not sent to. The writer is never among them: see [`RoutingTable::change`].
+    pub out_of_service: BTreeMap<String, Absence>,
     /// Which process decided.
     pub decided_by: String,
     /// When, by its clock.
@@ -96,6 +123,9 @@ pub enum RoutingError {
     /// A change is under way.
     #[error("the ledger is not open, so nothing is changed: {0}")]
     Busy(String),
+    /// A Region is to be left for itself.
+    #[error("{0} is to be left: name another Region that is to write")]
+    Itself(String),
     /// There is no item.
     #[error("no Region writes the ledger {0} yet: `payments migrate` says which one does first")]
     Missing(String),
@@ -186,6 +216,7 @@ impl RoutingTable {
             planned: true,
             schema,
             lost_since: None,
+            out_of_service: BTreeMap::new(),
             decided_by: "migrate".to_owned(),
             decided_at: now,
             reason: "the first writer".to_owned(),
@@ -206,11 +237,13 @@ impl RoutingTable {
         }
     }
 
-    /// Puts `to` in the place of the version before it, if that is still the current one.
+    /// Puts `to` in the place of the version before it, if that is still the current one. Whoever is to write is in service
+    /// from then on.
     ///
     /// # Errors
     /// When DynamoDB does not say what became of it.
-    pub async fn change(&self, to: Routing) -> Result<Change, RoutingError> {
+    pub async fn change(&self, mut to: Routing) -> Result<Change, RoutingError> {
+        to.out_of_service.remove(&to.writer);
         let nonce = Uuid::new_v4().simple().to_string();
         let put = self
             .client
@@ -257,6 +290,11 @@ impl RoutingTable {
             ("reason".to_owned(), text(&routing.reason)),
             ("nonce".to_owned(), text(nonce)),
         ]);
+        if !routing.out_of_service.is_empty() {
+            let absent = routing.out_of_service.iter();
+            let absent = absent.map(|(region, absence)| (region.clone(), text(absence.name())));
+            item.insert("out_of_service".to_owned(), AttributeValue::M(absent.collect()));
+        }
         item.extend(
             routing
                 .before
@@ -290,6 +328,15 @@ impl RoutingTable {
             .transpose()?;
         let schema = named.unwrap_or(Schema::V1.number());
         let schema = Schema::ALL.into_iter().find(|known| known.number() == schema);
+        // The release before does not name these either, nor does an item in which every Region is in service.
+        let absent = item.get("out_of_service").and_then(|value| value.as_m().ok());
+        let absent = absent.into_iter().flatten().map(|(region, why)| {
+            let why = why.as_s().ok();
+            let mut known = Absence::ALL.into_iter();
+            let absence = known.find(|absence| Some(absence.name()) == why.map(String::as_str));
+            // A later release has a reason of its own: not ours to put the Region back.
+            (region.clone(), absence.unwrap_or(Absence::Evacuated))
+        });
         let planned = item.get("planned").and_then(|value| value.as_bool().ok());
         Ok(Routing {
             ledger: self.ledger.clone(),
@@ -302,6 +349,7 @@ impl RoutingTable {
             // A later one: this process may write none that is taken.
             schema: schema.ok_or(RoutingError::Corrupt("schema"))?,
             lost_since: lost_since.transpose()?,
+            out_of_service: absent.collect(),
             decided_by: text("decided_by")?.clone(),
             decided_at: time("decided_at")?,
             reason: text("reason")?.clone(),
@@ -322,43 +370,69 @@ impl fmt::Display for Routing {
             self.decided_by,
             self.decided_at,
             self.reason
-        )
+        )?;
+        for (region, absence) in &self.out_of_service {
+            write!(f, "; clients are not sent to {region}: {}", absence.name())?;
+        }
+        Ok(())
     }
 }
 
-/// Asks that a Region write the ledger, without loss. The decision, which its controllers carry out; none if it writes
-/// already.
-///
-/// # Errors
-/// When the ledger is not open, or the routing changes meanwhile: nothing was changed then.
-pub async fn hand_over(
-    table: &RoutingTable,
-    to: &str,
-    by: &str,
-    now: OffsetDateTime,
-) -> Result<Option<Routing>, RoutingError> {
-    let routing = table.read().await?;
-    if routing.state != State::Open {
-        return Err(RoutingError::Busy(routing.to_string()));
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Region};
+
+    use super::*;
+
+    fn table() -> RoutingTable {
+        let config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"));
+        RoutingTable::new(Client::from_conf(config.build()), "gate", RoutingTable::LEDGER)
     }
-    if routing.writer == to {
-        return Ok(None);
+
+    fn routing() -> Routing {
+        let absent = [("a", Absence::GivenUp), ("c", Absence::Evacuated)];
+        Routing {
+            ledger: RoutingTable::LEDGER.to_owned(),
+            version: 3,
+            writer: "b".to_owned(),
+            before: Some("a".to_owned()),
+            epoch: 2,
+            state: State::Quarantined,
+            planned: false,
+            schema: Schema::default(),
+            lost_since: Some(OffsetDateTime::UNIX_EPOCH),
+            out_of_service: absent
+                .map(|(region, absence)| (region.to_owned(), absence))
+                .into(),
+            decided_by: "test".to_owned(),
+            decided_at: OffsetDateTime::UNIX_EPOCH,
+            reason: "a was given up".to_owned(),
+        }
     }
-    let decision = Routing {
-        version: routing.version + 1,
-        writer: to.to_owned(),
-        before: Some(routing.writer.clone()),
-        epoch: routing.epoch + 1,
-        state: State::FailingOver,
-        planned: true,
-        lost_since: None,
-        decided_by: by.to_owned(),
-        decided_at: now,
-        reason: format!("{} hands over", routing.writer),
-        ..routing
-    };
-    match table.change(decision).await? {
-        Change::Won(decided) => Ok(Some(decided)),
-        Change::Lost => Err(RoutingError::Busy("it changed meanwhile".to_owned())),
+
+    #[test]
+    fn an_item_says_what_was_decided() {
+        let (table, routing) = (table(), routing());
+        assert_eq!(table.parse(&table.item(&routing, "n")).unwrap(), routing);
+    }
+
+    #[test]
+    fn an_item_of_the_release_before_has_every_region_in_service() {
+        let table = table();
+        let mut item = table.item(&routing(), "n");
+        item.remove("out_of_service");
+        assert!(table.parse(&item).unwrap().out_of_service.is_empty());
+    }
+
+    #[test]
+    fn a_region_that_a_later_release_took_out_stays_out() {
+        let table = table();
+        let mut item = table.item(&routing(), "n");
+        let later = HashMap::from([("a".to_owned(), AttributeValue::S("sold".to_owned()))]);
+        item.insert("out_of_service".to_owned(), AttributeValue::M(later));
+        let absent = table.parse(&item).unwrap().out_of_service;
+        assert_eq!(absent, BTreeMap::from([("a".to_owned(), Absence::Evacuated)]));
     }
 }
