@@ -1,5 +1,6 @@
 //! Locks and reads the rows that a batch of commands needs, always in this order: requests (read only), payments in the
-//! order of their ids, their operations (they change only under their payment's lock), accounts in the order of their ids.
+//! order of their ids, their operations (workers take them up without their payment's lock: without their own, one that was
+//! taken up after its fence was read would be settled all the same), accounts in the order of their ids.
 
 use std::collections::BTreeSet;
 
@@ -140,7 +141,8 @@ impl Book {
             "select o.tenant_id, o.payment_id, o.kind, o.seq, o.amount, o.state, o.reference, o.idempotency_key, o.fence, \
                     o.attempts, o.lease_until, o.created_at \
              from unnest($1::uuid[], $2::uuid[]) as k (tenant_id, payment_id) \
-             join operation o on o.tenant_id = k.tenant_id and o.payment_id = k.payment_id",
+             join operation o on o.tenant_id = k.tenant_id and o.payment_id = k.payment_id \
+             order by o.tenant_id, o.payment_id, o.kind, o.seq for no key update of o",
         )
         .bind(&tenants)
         .bind(&payments)

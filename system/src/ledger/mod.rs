@@ -12,8 +12,8 @@
 //! requests, payments, operations, accounts), one write (two where accounts are opened or a payment's next operation is intended)
 //! and the commit, whatever the number of commands. The intent of a charge alone in its group takes 6, its outcome 7.
 //!
-//! **Locks**, in this order: the writer epoch's row (key share), payments by tenant and id, accounts by tenant and id (both no
-//! key update). Requests are not locked: that a key is used once is their primary key's, and a group that meets a rival's
+//! **Locks**, in this order: the writer epoch's row (key share), payments by tenant and id, their operations, accounts by tenant
+//! and id (all no key update). Requests are not locked: that a key is used once is their primary key's, and a group that meets a rival's
 //! fresh row starts over, one command at a time.
 //!
 //! **Epoch.** Every writing transaction holds the row of `writer_epoch` and compares it: once a new epoch is committed,

@@ -1,6 +1,9 @@
 //! Charges: what is held, taken and given back, and what every retry is told.
 
-use payments::ledger::{Command, Mutation, Refusal, Reply, State};
+use std::time::Duration;
+
+use payments::ledger::{Command, Mutation, Refusal, Reply, State, due_operations};
+use sqlx::Connection;
 
 use crate::books::{Books, amount, answer, charge, done, refused};
 
@@ -161,6 +164,44 @@ async fn a_worker_that_was_taken_over_settles_nothing() {
     current.fence = 2;
     assert_eq!(answer(books.resolve(&current, done()).await).status, 201);
     assert_eq!(books.balance(shop).await, 1_000);
+}
+
+/// The outcome's transaction has seen that the fence is its own, and waits for an account.
+#[tokio::test]
+async fn what_is_being_settled_cannot_be_taken_up() {
+    let books = Books::open().await;
+    let shop = books.wallet("EUR").await;
+    let operation = books.start(charge(shop, 1_000, "EUR", true)).await;
+    let worker = books.pool("payments_worker");
+    let late = operation.lease_until + Duration::from_secs(1);
+    let take_up = || due_operations(&worker, late, late + Duration::from_secs(30), 10);
+    let mut superuser = books.superuser().await;
+    let mut account = superuser.begin().await.unwrap();
+    let lock = sqlx::query("select from account where account_id = $1 for update");
+    lock.bind(shop.0).execute(&mut *account).await.unwrap();
+    let settle = books.resolve(&operation, done());
+    let meanwhile = async {
+        let waits = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        let mut watcher = books.superuser().await;
+        while sqlx::query_scalar::<_, i64>(waits)
+            .fetch_one(&mut watcher)
+            .await
+            .unwrap()
+            == 0
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let taken = take_up().await.unwrap();
+        account.rollback().await.unwrap();
+        taken
+    };
+    let (settled, taken) = tokio::join!(settle, meanwhile);
+    assert_eq!(taken, []);
+    assert_eq!(answer(settled).status, 201);
+    assert_eq!(take_up().await.unwrap(), []);
+    // What nobody is at can be.
+    books.start(charge(shop, 500, "EUR", true)).await;
+    assert_eq!(take_up().await.unwrap().len(), 1);
 }
 
 #[tokio::test]
