@@ -49,7 +49,7 @@ impl Writes {
     /// Sends what there is.
     pub(super) async fn send(mut self, connection: &mut PgConnection) -> sqlx::Result<()> {
         if self.parts > 0 {
-            self.query.push(") select");
+            self.query.push(") select 1");
             self.query.build().execute(connection).await?;
         }
         Ok(())
