@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use scenarios::{
     externals::{Behaviour, Effect, Kind},
+    history::Telemetry,
     properties::Violation,
     script::{Script, Spell, behaviour_at},
     verdict::Conclusion,
@@ -213,8 +214,14 @@ impl Teller<'_> {
                     && (violation.place != "done-twice" || violation.subjects.contains(&effect.key)),
             });
         }
+        // The gate knows requests, and the payment only once it is answered.
+        let of_request = |said: &&Telemetry| {
+            let key = said.text("idempotency_key");
+            key.is_some_and(|key| violation.subjects.iter().any(|subject| subject == key))
+        };
         let telemetry = history.telemetry.iter();
-        let telemetry = telemetry.filter(|said| said.text("payment_id").is_some_and(is_it));
+        let telemetry =
+            telemetry.filter(|said| said.text("payment_id").is_some_and(is_it) || of_request(said));
         for said in telemetry {
             let fields = said
                 .fields
