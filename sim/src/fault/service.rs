@@ -453,7 +453,7 @@ impl fmt::Display for ServiceFault {
                 }
             }
             if let Some(probability) = target.probability {
-                write!(f, " with probability {probability}")?;
+                write!(f, " with probability {}", (probability * 1e6).round() / 1e6)?;
             }
             if let Some(times) = target.times {
                 write!(f, ", {times} times")?;
