@@ -327,7 +327,10 @@ impl Controller {
     /// Changes the routing; nothing if somebody else did.
     async fn change(&self, to: Routing) -> Result<Option<Routing>, Error> {
         let change = self.keeper.table().change(to).await?;
-        self.keeper.refresh().await?;
+        // What was decided is told even if it cannot be read at once: the keeper goes on reading by itself.
+        if let Err(error) = self.keeper.refresh().await {
+            tracing::warn!(region = self.keeper.region(), %error, "who writes cannot be read");
+        }
         Ok(match change {
             Change::Won(decided) => Some(decided),
             Change::Lost => None,
