@@ -78,7 +78,7 @@ impl Operator {
         self.decide(routing, reason, now).await.map(Some)
     }
 
-    async fn open(&self) -> Result<Routing, RoutingError> {
+    pub(super) async fn open(&self) -> Result<Routing, RoutingError> {
         let routing = self.table.read().await?;
         match routing.state {
             State::Open => Ok(routing),
@@ -106,7 +106,7 @@ impl Operator {
     }
 
     /// Decides this, as the version after the one that it was made from.
-    async fn decide(
+    pub(super) async fn decide(
         &self,
         next: Routing,
         reason: String,

@@ -12,7 +12,8 @@ use crate::ledger::Schema;
 
 use super::{
     keeper::KeeperConfig,
-    routing::{Change, Routing, RoutingError, RoutingTable, State},
+    operator::Operator,
+    routing::{Routing, RoutingError, RoutingTable},
 };
 
 /// Why versions of the schema were not brought to their end. Nothing was changed.
@@ -104,23 +105,13 @@ pub async fn retire(
 }
 
 async fn refuse_older(table: &RoutingTable, wanted: Schema, now: OffsetDateTime) -> Result<(), RoutingError> {
-    let routing = table.read().await?;
-    if routing.state != State::Open {
-        return Err(RoutingError::Busy(routing.to_string()));
-    }
-    let decision = Routing {
-        version: routing.version + 1,
+    let operator = Operator::new(table.clone(), "payments migrate");
+    let next = Routing {
         schema: wanted,
-        decided_by: "payments migrate".to_owned(),
-        decided_at: now,
-        reason: format!("version {} of the schema is the oldest one now", wanted.number()),
-        ..routing
+        ..operator.open().await?
     };
-    match table.change(decision).await? {
-        Change::Won(_) => {
-            tracing::warn!(schema = wanted.number(), "oldest version of the schema");
-            Ok(())
-        }
-        Change::Lost => Err(RoutingError::Busy("it changed meanwhile".to_owned())),
-    }
+    let reason = format!("version {} of the schema is the oldest one now", wanted.number());
+    operator.decide(next, reason, now).await?;
+    tracing::warn!(schema = wanted.number(), "oldest version of the schema");
+    Ok(())
 }
