@@ -7,6 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::catalog::Catalog;
 use super::cluster::gate::Gate;
 use super::error::Result;
+use super::sql::parse::{Cache, Parsed};
 use super::state::State;
 use super::storage::Volume;
 use super::storage::log::{Log, Lsn, Record};
@@ -38,6 +39,7 @@ pub struct Engine {
     state: Arc<Mutex<State>>,
     options: Arc<Options>,
     gate: Option<Arc<Gate>>,
+    texts: Arc<Mutex<Cache>>,
 }
 
 impl Engine {
@@ -48,6 +50,7 @@ impl Engine {
             state: Arc::new(Mutex::new(state)),
             options: Arc::new(options),
             gate: None,
+            texts: Arc::default(),
         }
     }
 
@@ -67,11 +70,21 @@ impl Engine {
             state: Arc::new(Mutex::new(state)),
             options: options.clone(),
             gate: Some(gate.clone()),
+            texts: Arc::default(),
         })
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The statements of a text.
+    ///
+    /// # Errors
+    /// It is not understood.
+    pub(super) fn parse(&self, sql: &str) -> Result<Vec<Parsed>> {
+        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        texts.parse(sql)
     }
 
     pub(super) fn options(&self) -> &Options {

@@ -62,6 +62,9 @@ pub struct Mrsc {
     /// became of a write that met others may take as long again.
     #[serde(with = "units::duration")]
     pub quorum_timeout: Duration,
+    /// How long a read waits for the first Region that it asks before it asks the other as well (undocumented).
+    #[serde(with = "units::duration")]
+    pub read_patience: Duration,
     /// How often a write that meets another Region's is tried again before the caller is told (undocumented).
     pub attempts: u32,
     /// The pause before the first such try; its longest doubles from try to try, up to 16 times.
@@ -78,6 +81,7 @@ impl Default for Mrsc {
                 set(&["ap-northeast-1", "ap-northeast-2", "ap-northeast-3"]),
             ],
             quorum_timeout: Duration::from_secs(3),
+            read_patience: Duration::from_millis(100),
             attempts: 3,
             backoff: Span::millis(5, 50),
         }

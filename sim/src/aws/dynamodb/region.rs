@@ -57,6 +57,7 @@ pub(super) struct Links {
     outbound: Arc<BTreeMap<String, Outbound>>,
     globals: Arc<Mutex<Globals>>,
     faults: FaultHandle,
+    patience: Duration,
 }
 
 impl Peers for Links {
@@ -65,13 +66,33 @@ impl Peers for Links {
             .get(table)
             .map(GlobalTable::members)
             .unwrap_or_default();
-        for (tag, region) in regions.iter().filter(|region| **region != self.own).enumerate() {
-            if let Some(outbound) = self.outbound.get(region)
-                && !self.faults.replication_paused(region, table)
-            {
-                outbound.link.ask(request.clone(), tag, sink.clone());
-            }
+        let others = regions.iter().filter(|region| **region != self.own);
+        let reached = others
+            .filter_map(|region| self.outbound.get(region).map(|outbound| (region, outbound)))
+            .filter(|(region, _)| !self.faults.replication_paused(region, table));
+        // One other Region's answer is enough for a read; a write is to be in as many as take it.
+        let one_is_enough = matches!(request, message::Request::Read { .. });
+        for (tag, (_, outbound)) in reached.enumerate() {
+            let turn = if one_is_enough { tag as u32 } else { 0 };
+            let wait = self.patience * turn;
+            outbound.ask_after(wait, request.clone(), tag, sink.clone());
         }
+    }
+}
+
+impl Outbound {
+    /// Asks this Region after a while, unless whoever wants to know has an answer by then.
+    pub(super) fn ask_after(&self, wait: Duration, request: message::Request, tag: usize, sink: Sink) {
+        if wait.is_zero() {
+            return self.link.ask(request, tag, sink);
+        }
+        let link = Arc::clone(&self.link);
+        tokio::spawn(async move {
+            sleep(wait).await;
+            if !sink.is_closed() {
+                link.ask(request, tag, sink);
+            }
+        });
     }
 }
 
@@ -136,6 +157,7 @@ impl Region {
             outbound: Arc::clone(&outbound),
             globals: Arc::clone(&globals),
             faults: faults.clone(),
+            patience: config.mrsc.read_patience,
         };
         let proposer = Proposer::new(
             &own,

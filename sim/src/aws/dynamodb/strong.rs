@@ -13,6 +13,7 @@ use super::key::ItemKey;
 use super::region::{Region, lock};
 use super::request::Request;
 use serde_json::Value;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
@@ -114,20 +115,16 @@ impl Region {
             None => return Ok(()),
         };
         let (sink, mut answers) = mpsc::unbounded_channel();
+        let mut wait = Duration::ZERO;
         for (tag, region) in regions.iter().enumerate() {
             let Some(outbound) = self.outbound.get(region) else {
                 continue;
             };
             if !self.faults.replication_paused(region, table) {
                 let position = lock(&outbound.read_up_to).get(table).copied().unwrap_or(0);
-                outbound.link.ask(
-                    Asked::Since {
-                        table: table.to_owned(),
-                        position,
-                    },
-                    tag,
-                    sink.clone(),
-                );
+                let table = table.to_owned();
+                outbound.ask_after(wait, Asked::Since { table, position }, tag, sink.clone());
+                wait += self.config.mrsc.read_patience;
             }
         }
         drop(sink);

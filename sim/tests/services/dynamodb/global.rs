@@ -587,7 +587,8 @@ async fn a_witness_votes_and_holds_no_replica(cluster: Cluster) {
 
     put(&clients[0], "things", "a", 1).await;
     assert_eq!(get(&clients[1], "things", "a", true).await, Some(1));
-    cluster.cut_off(REGIONS[1], Duration::from_secs(4)).await;
+    // Longer than the client tries: three attempts of a second each, and pauses of up to three seconds between them.
+    cluster.cut_off(REGIONS[1], Duration::from_secs(8)).await;
     put(&clients[0], "things", "a", 2).await;
     let alone = clients[1].put_item().table_name("things").item("pk", s("a"));
     assert!(alone.send().await.is_err(), "one of three is no majority");

@@ -37,7 +37,7 @@ impl Session {
             .iter()
             .map(|t| data_type(t).map(|(ty, _)| Some(ty)))
             .collect::<Result<Vec<_>>>()?;
-        let mut prepared = Prepared::new("", Some((**statement).clone()), types);
+        let mut prepared = Prepared::new("", Some(Arc::clone(statement)), types);
         if prepared.is_utility() {
             return fail(code::SYNTAX_ERROR, "syntax error: PREPARE of a utility statement");
         }

@@ -27,10 +27,10 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     /// Wraps a statement.
-    pub(crate) fn new(text: &str, statement: Option<Statement>, params: Vec<Option<Type>>) -> Prepared {
+    pub(crate) fn new(text: &str, statement: Option<Arc<Statement>>, params: Vec<Option<Type>>) -> Prepared {
         Prepared {
             text: text.to_string(),
-            statement: statement.map(Arc::new),
+            statement,
             params,
             plan: None,
         }

@@ -16,6 +16,12 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("default_transaction_deferrable", "off"),
     ("default_transaction_isolation", "read committed"),
     ("default_transaction_read_only", "off"),
+    // Here plans are not chosen; clients that choose may say so.
+    ("enable_bitmapscan", "on"),
+    ("enable_hashjoin", "on"),
+    ("enable_material", "on"),
+    ("enable_mergejoin", "on"),
+    ("enable_seqscan", "on"),
     ("extra_float_digits", "1"),
     ("idle_in_transaction_session_timeout", "0"),
     ("idle_session_timeout", "0"),

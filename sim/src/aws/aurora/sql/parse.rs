@@ -1,5 +1,8 @@
 //! Text to syntax trees, with `sqlparser` and, for what it does not know, `command` and `rewrite`.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use sqlparser::ast;
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::keywords::Keyword;
@@ -18,7 +21,33 @@ const RECURSION_LIMIT: usize = 60;
 #[derive(Clone, Debug)]
 pub(crate) struct Parsed {
     /// The tree.
-    pub statement: Statement,
+    pub statement: Arc<Statement>,
+}
+
+/// What was parsed before, by its text: clients say the same few things again and again, each over each of its connections.
+#[derive(Debug, Default)]
+pub(crate) struct Cache(BTreeMap<String, Vec<Parsed>>);
+
+impl Cache {
+    /// Texts that are kept at a time.
+    const TEXTS_MAX: usize = 1_024;
+    /// A longer one has its values in it, and will not come again.
+    const TEXT_BYTES_MAX: usize = 16_384;
+
+    /// As [`parse`].
+    pub(crate) fn parse(&mut self, sql: &str) -> Result<Vec<Parsed>> {
+        if let Some(parsed) = self.0.get(sql) {
+            return Ok(parsed.clone());
+        }
+        let parsed = parse(sql)?;
+        if self.0.len() == Self::TEXTS_MAX {
+            self.0.clear();
+        }
+        if sql.len() <= Self::TEXT_BYTES_MAX {
+            self.0.insert(sql.to_owned(), parsed.clone());
+        }
+        Ok(parsed)
+    }
 }
 
 pub(super) fn syntax_error(e: &ParserError) -> Box<Error> {
@@ -33,7 +62,7 @@ pub(super) fn syntax_error(e: &ParserError) -> Box<Error> {
 }
 
 /// Parses a string of statements.
-pub(crate) fn parse(sql: &str) -> Result<Vec<Parsed>> {
+fn parse(sql: &str) -> Result<Vec<Parsed>> {
     if sql.contains('\0') {
         return Err(Error::new(
             code::CHARACTER_NOT_IN_REPERTOIRE,
@@ -58,7 +87,9 @@ pub(crate) fn parse(sql: &str) -> Result<Vec<Parsed>> {
         if !at_end(&parser) {
             parser.expected_ref::<()>("end of statement", parser.peek_token_ref())?;
         }
-        out.push(Parsed { statement });
+        out.push(Parsed {
+            statement: Arc::new(statement),
+        });
     }
 }
 

@@ -22,7 +22,6 @@ use super::error::{Error, Result, Severity, code, fail};
 use super::session::prepared::Prepared;
 use super::session::signal::Signal;
 use super::session::{Answer, Block, Session};
-use super::sql::parse;
 use super::sql::plan::Output;
 use super::state::Backend;
 use super::types::{Type, Value, decode_binary, decode_text, encode_binary, encode_text};
@@ -392,7 +391,7 @@ async fn idle(limit: Option<std::time::Duration>) {
 
 async fn simple(c: &mut Connection, session: &mut Session, sql: &str) -> Result<()> {
     session.prepared.remove("");
-    let statements = parse::parse(sql)?;
+    let statements = session.engine.parse(sql)?;
     if statements.is_empty() {
         put(&mut c.output, b'I', |_| {});
         return Ok(());
@@ -438,7 +437,7 @@ async fn extended(
                     },
                 });
             }
-            let mut statements = parse::parse(&sql)?;
+            let mut statements = session.engine.parse(&sql)?;
             if statements.len() > 1 {
                 return fail(
                     code::SYNTAX_ERROR,

@@ -2,8 +2,8 @@
 //!
 //! A write takes a promise from this Region and one other (unless the last write here left one standing), evaluates
 //! its condition against the latest accepted value, and has the new value accepted by this Region and one other. A read
-//! asks until two Regions tell the same. Requests of one Region for one item queue; only those of different Regions
-//! meet, and then one of them is told so.
+//! asks until two Regions tell the same: one other Region, and the second if the first keeps it waiting or tells something
+//! else. Requests of one Region for one item queue; only those of different Regions meet, and then one of them is told so.
 //!
 //! A write that was outbid half-way is not abandoned: whether it took effect is found out by looking for it in the
 //! history of the value that won, so that a caller is told "conflict" only if nothing happened.
@@ -26,7 +26,8 @@ const BACKOFF_DOUBLINGS_MAX: u32 = 4;
 
 /// The two other Regions of a strongly consistent table.
 pub(crate) trait Peers: Send + Sync {
-    /// Sends the request to each other Region of the table; each answer arrives at `sink`.
+    /// Sends the request to each other Region of the table, a read to the second only if the first keeps it waiting; each
+    /// answer arrives at `sink`.
     fn ask_all(&self, table: &str, request: &Request, sink: &Sink);
 }
 

@@ -1,6 +1,7 @@
 //! CREATE TABLE, CREATE TABLE AS, TRUNCATE, LOCK TABLE, COMMENT.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sqlparser::ast::{self, TableConstraint, helpers::stmt_create_table::CreateTableBuilder};
 
@@ -137,7 +138,8 @@ impl Session {
         query: &ast::Query,
     ) -> Result<Answer> {
         let statement = ast::Statement::Query(Box::new(query.clone()));
-        let mut prepared = Prepared::new("", Some(Statement::Sql(Box::new(statement))), Vec::new());
+        let statement = Arc::new(Statement::Sql(Box::new(statement)));
+        let mut prepared = Prepared::new("", Some(statement), Vec::new());
         let plan = self.plan(&mut prepared)?;
         let answer = statement::execute(self, &plan, &[]).await?;
         let outputs = answer.columns.unwrap_or_default();
