@@ -244,6 +244,12 @@ async fn ask(place: &Place, process: &Process, rate: Option<f64>, workers: u32, 
 }
 
 async fn serve(place: &Place, roles: &str, rate: f64, seconds: f64) {
+    let mut superuser = superuser(place).await;
+    // As autovacuum does every minute: what is measured must not depend on when it did so last.
+    for statement in ["vacuum (analyze)", "select pg_stat_statements_reset()"] {
+        let done = sqlx::query(statement).execute(&mut superuser).await;
+        done.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
     let process = Process::start(place, roles);
     let warm = ask(place, &process, None, 16, 3.0).await;
     println!(
@@ -260,17 +266,31 @@ async fn serve(place: &Place, roles: &str, rate: f64, seconds: f64) {
         "{rate} charges a second with p99 below 200 ms: {}",
         if met { "met" } else { "missed" }
     );
+    let query = "select left(regexp_replace(query, '\\s+', ' ', 'g'), 60), calls, total_exec_time from pg_stat_statements \
+                 order by total_exec_time desc limit 5";
+    let most: Vec<(String, i64, f64)> = sqlx::query_as(query)
+        .fetch_all(&mut superuser)
+        .await
+        .expect("times");
+    println!("the statements that took most of PostgreSQL's time:");
+    for (statement, calls, milliseconds) in most {
+        let each = milliseconds / calls as f64;
+        println!("{milliseconds:8.0} ms, {calls:6} times {each:6.2} ms: {statement}");
+    }
+}
+
+async fn superuser(place: &Place) -> PgConnection {
+    PgConnection::connect(&place.postgres.url("postgres", "ledger"))
+        .await
+        .expect("a connection")
 }
 
 async fn statements(place: &Place, role: &str) -> f64 {
-    let mut superuser = PgConnection::connect(&place.postgres.url("postgres", "ledger"))
-        .await
-        .expect("a connection");
     let query = "select coalesce(sum(s.calls), 0)::float8 from pg_stat_statements s join pg_roles r on r.oid = s.userid \
                  where r.rolname = $1";
     sqlx::query_scalar(query)
         .bind(role)
-        .fetch_one(&mut superuser)
+        .fetch_one(&mut superuser(place).await)
         .await
         .expect("counts")
 }

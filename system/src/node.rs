@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::{StalledStreamProtectionConfig, timeout::TimeoutConfig};
 use sqlx::{
     Connection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -145,6 +145,19 @@ pub enum NodeError {
 /// After that a connection may have been cut unnoticed, and is asked before it is used.
 const IDLE_MAX: Duration = Duration::from_secs(2);
 
+/// How PostgreSQL may plan. The service finds its rows by their keys; it never wants a table read from end to end. A plan
+/// that does so is the best one while the table is small, and then stays: a prepared statement keeps its plan until the
+/// table's statistics are next taken, however fast the table grows.
+const PLANS: [(&str, &str); 6] = [
+    ("enable_bitmapscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_material", "off"),
+    ("enable_mergejoin", "off"),
+    ("enable_seqscan", "off"),
+    // Compiling takes longer than any of its statements.
+    ("jit", "off"),
+];
+
 /// A pool that never waits long: the client is told instead. A connection was asked when it came back, so that one which
 /// comes back and goes out all the time is not asked twice.
 fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
@@ -153,6 +166,7 @@ fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
         ("lock_timeout", "3s"),
         ("idle_in_transaction_session_timeout", "10s"),
     ]);
+    let options = options.options(PLANS);
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(3))
@@ -172,7 +186,8 @@ fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
 const DRAIN_MAX: Duration = Duration::from_secs(25);
 
 impl Clients {
-    /// The same clients with time limits. By default the SDK waits for an answer for ever.
+    /// The same clients with time limits. By default the SDK waits for an answer for ever, but for one whose body no longer
+    /// flows: that it looks at ten times a second, for every call. Limits of the whole call make that needless.
     fn bounded(self, receive: Duration) -> Self {
         let limits = |attempt: Duration| {
             TimeoutConfig::builder()
@@ -181,25 +196,19 @@ impl Clients {
                 .build()
         };
         let attempt = Duration::from_secs(2);
-        let dynamodb = self
-            .dynamodb
-            .config()
-            .to_builder()
-            .timeout_config(limits(attempt));
-        let eventbridge = self
-            .eventbridge
-            .config()
-            .to_builder()
-            .timeout_config(limits(attempt));
-        let sqs = self
-            .sqs
-            .config()
-            .to_builder()
-            .timeout_config(limits(receive + attempt));
+        macro_rules! bounded {
+            ($sdk:ident, $client:expr, $attempt:expr) => {{
+                let config = $client.config().to_builder();
+                let config = config
+                    .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+                    .timeout_config(limits($attempt));
+                $sdk::Client::from_conf(config.build())
+            }};
+        }
         Self {
-            dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
-            eventbridge: aws_sdk_eventbridge::Client::from_conf(eventbridge.build()),
-            sqs: aws_sdk_sqs::Client::from_conf(sqs.build()),
+            dynamodb: bounded!(aws_sdk_dynamodb, self.dynamodb, attempt),
+            eventbridge: bounded!(aws_sdk_eventbridge, self.eventbridge, attempt),
+            sqs: bounded!(aws_sdk_sqs, self.sqs, receive + attempt),
         }
     }
 }

@@ -4,8 +4,8 @@
 //! until the lease ends; the answer is put there before the client is told. The table is replicated synchronously to a second
 //! Region (a global table with multi-Region strong consistency), and the item holds the request itself: so the intent and the
 //! answer outlive the Region, and a ledger that lost the tail of its log has both again from here ([`window`](self)). Apart
-//! from that all of it is a cache: the ledger keeps every request and its answer for good, and whoever gets past the gate
-//! asks the ledger first.
+//! from that all of it is a cache: the ledger keeps every request that it accepted and the answer for good, and whoever gets past
+//! the gate asks the ledger first. A refusal wrote nothing there; it is remembered as long as its item.
 //!
 //! | state of the item | a request finds | and |
 //! |---|---|---|

@@ -14,6 +14,7 @@ use crate::variant::{Variant, as_written};
 use super::{
     book::Book,
     command::{Command, Reply},
+    epoch::NO_EPOCH,
     error::{LedgerError, commit_failed},
     poster::Writer,
     writes::Writes,
@@ -124,5 +125,5 @@ pub(super) async fn enter(connection: &mut PgConnection, tenants: &str) -> Resul
         .fetch_optional(connection)
         .await?;
     row.map(|(epoch, _)| epoch)
-        .ok_or_else(|| LedgerError::Unavailable("the database has no writer epoch yet".to_owned()))
+        .ok_or_else(|| LedgerError::Unavailable(NO_EPOCH.to_owned()))
 }

@@ -6,6 +6,9 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{error::LedgerError, within::within};
 
+/// Said of a database that no controller has opened yet.
+pub(super) const NO_EPOCH: &str = "the database has no writer epoch yet";
+
 /// The right to write under an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {

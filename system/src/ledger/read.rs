@@ -7,7 +7,8 @@ use crate::id::{AccountId, PaymentId, TenantId};
 
 use super::{
     account::Account,
-    batch::{enter, look},
+    batch::look,
+    epoch::NO_EPOCH,
     error::LedgerError,
     load,
     payment::{Operation, Payment},
@@ -255,9 +256,13 @@ pub(super) async fn caller(
 pub(super) async fn ping(pool: &PgPool, believed: i64) -> Result<(), LedgerError> {
     let actual = within(pool, |connection| {
         Box::pin(async move {
-            let mut transaction = connection.begin().await?;
-            // A replica refuses the lock.
-            enter(&mut transaction, "").await
+            let query = "select epoch, pg_is_in_recovery() from writer_epoch";
+            let row: Option<(i64, bool)> = sqlx::query_as(query).fetch_optional(connection).await?;
+            let (epoch, replica) = row.ok_or_else(|| LedgerError::Unavailable(NO_EPOCH.to_owned()))?;
+            if replica {
+                return Err(LedgerError::Unavailable("the database is a replica".to_owned()));
+            }
+            Ok(epoch)
         })
     })
     .await?;

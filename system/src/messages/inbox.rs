@@ -118,10 +118,12 @@ async fn known(
         .filter(|(_, _, seq)| *seq > 0)
         .collect();
     let (tenants, payments, seqs) = columns(asked.into_iter());
+    // Lateral, and limited: or else the inbox is read for its subscriber, since that is part of a key, and all of it compared.
     let query = "select i.tenant_id, i.payment_id, i.seq \
                  from unnest($2::uuid[], $3::uuid[], $4::int4[]) as k (tenant_id, payment_id, seq) \
-                 join inbox i on i.subscriber = $1 and i.tenant_id = k.tenant_id and i.payment_id = k.payment_id \
-                   and i.seq = k.seq";
+                 cross join lateral (select i.tenant_id, i.payment_id, i.seq from inbox i \
+                   where i.subscriber = $1 and i.tenant_id = k.tenant_id and i.payment_id = k.payment_id and i.seq = k.seq \
+                   limit 1) i";
     let rows = sqlx::query(query)
         .bind(subscriber.name())
         .bind(tenants)
