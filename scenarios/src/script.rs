@@ -111,6 +111,8 @@ pub struct Workload {
     pub collide_ppm: u32,
     /// Requests that are another one under the key of the one before, by mistake, in parts of a million.
     pub reuse_ppm: u32,
+    /// Captures, voids and refunds that come together with another on the same payment, in parts of a million.
+    pub rival_ppm: u32,
     /// How long a client waits for one answer.
     #[serde(with = "units::duration")]
     pub patience: Duration,
@@ -130,6 +132,7 @@ impl Default for Workload {
             duplicate_ppm: 0,
             collide_ppm: 0,
             reuse_ppm: 0,
+            rival_ppm: 0,
             patience: Duration::from_secs(15),
             retry: Retry::Told,
         }

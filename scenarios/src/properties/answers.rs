@@ -1,8 +1,8 @@
 //! A key has one answer, and what was confirmed is there.
 //!
-//! Reads what clients were told, what they were told when they asked again in the end, and the ledger. Fails when the two
-//! answers differ in a byte, when a confirmed payment is missing, or when two different requests under one key were both
-//! confirmed.
+//! Reads what clients were told, what they were told when they asked again in the end, half of it by a gate that had forgotten
+//! the answer and had to ask the ledger, and the ledger. Fails when the two answers differ in a byte, when a confirmed payment
+//! is missing, or when two different requests under one key were both confirmed.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -4,7 +4,8 @@
 //! answer to its key had been told was told that the request is still under way, or was refused, as if nothing had happened:
 //! somebody looked at an old state of the gate. Fails also when an attempt was kept out by an earlier one and there was none:
 //! somebody took their own claim for a rival's. Fails when a key was claimed twice at a time, by the clocks of those who claimed
-//! it; and when an attempt was told to come back in a while, and the same claim still held after that while, by the same clock.
+//! it, unless the gate had forgotten it in between; and when an attempt was told to come back in a while, and the same claim
+//! still held after that while, by the same clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -82,7 +83,9 @@ fn said<'a>(history: &'a History, message: &'a str) -> impl Iterator<Item = (&'a
 fn claimed_twice(history: &History) -> Vec<Finding> {
     let released: BTreeSet<&str> = said(history, RELEASED).map(|(key, _)| key).collect();
     let mut claims: BTreeMap<&str, Vec<(i64, i64, &str)>> = BTreeMap::new();
-    for (key, claim) in said(history, CLAIMED).filter(|(key, _)| !released.contains(key)) {
+    let forgotten_at = history.forgotten_at_nanos.unwrap_or(u64::MAX);
+    let rivals = said(history, CLAIMED).filter(|(_, claim)| claim.at_nanos < forgotten_at);
+    for (key, claim) in rivals.filter(|(key, _)| !released.contains(key)) {
         if let (Some(at), Some(until)) = (claim.number("at_ms"), claim.number("until_ms")) {
             claims.entry(key).or_default().push((at, until, &claim.host));
         }
@@ -201,6 +204,14 @@ mod tests {
         let released = event("a", RELEASED, 0, 0, 0);
         assert!(places(vec![claim("a", 0), released, claim("b", 3_000)]).is_empty());
         assert_eq!(places(vec![claim("a", 0), claim("b", 3_000)]), ["claimed-twice"]);
+        // One that expired in between.
+        let mut expired = History {
+            telemetry: vec![claim("a", 0), claim("b", 3_000)],
+            ..History::default()
+        };
+        assert_eq!(claimed_twice(&expired).len(), 1);
+        expired.forgotten_at_nanos = Some(expired.telemetry[1].at_nanos);
+        assert_eq!(claimed_twice(&expired).len(), 0);
     }
 
     #[test]

@@ -247,6 +247,7 @@ impl Scenario {
                 1_000_000,
             ),
             (["workload", "reuse_ppm"], script.workload.reuse_ppm, 0, 1_000_000),
+            (["workload", "rival_ppm"], script.workload.rival_ppm, 0, 1_000_000),
         ] {
             if !(low..=high).contains(&value) {
                 return misfit(

@@ -18,11 +18,13 @@ use super::{
     Notes, Opened,
     arc::Names,
     network::{self, ELSEWHERE, Gateway, HTTP, REGIONS, at},
-    trade::{Asked, Trader},
+    trade::{Asked, Meanwhile, Trader},
 };
 
 /// After that a client gives up: nobody has answered for long after the last fault.
 const INSISTS_FOR: Duration = Duration::from_secs(900);
+/// A rival comes while the first is under way: asking takes about as long.
+const RIVAL_WITHIN: Duration = Duration::from_millis(400);
 
 /// A client of all gateways.
 #[derive(Clone)]
@@ -206,15 +208,26 @@ async fn trade(client: &Client, script: &Script, opened: Opened, notes: &Notes) 
     for number in 0..workload.requests {
         sleep(pace.mul_f64(fastrand::f64())).await;
         let asked = trader.next(number);
-        let told = if asked.twice {
-            let (one, other) = tokio::join!(
-                client.insist(&asked, INSISTS_FOR),
-                client.insist(&asked, INSISTS_FOR)
-            );
-            notes.lock().history.told.extend(other);
-            one
-        } else {
-            client.insist(&asked, INSISTS_FOR).await
+        let asking = client.insist(&asked, INSISTS_FOR);
+        let told = match &asked.meanwhile {
+            Meanwhile::Nothing => asking.await,
+            Meanwhile::Same => {
+                let (told, other) = tokio::join!(asking, client.insist(&asked, INSISTS_FOR));
+                notes.lock().history.told.extend(other);
+                told
+            }
+            Meanwhile::Rival(rival) => {
+                let (told, other) = tokio::join!(asking, async {
+                    sleep(RIVAL_WITHIN.mul_f64(fastrand::f64())).await;
+                    client.insist(rival, INSISTS_FOR).await
+                });
+                match &other {
+                    Some(other) => trader.learn(rival, other),
+                    None => notes.lock().history.unanswered.push(rival.key.clone()),
+                }
+                notes.lock().history.told.extend(other);
+                told
+            }
         };
         let Some(told) = told else {
             notes.lock().history.unanswered.push(asked.key);

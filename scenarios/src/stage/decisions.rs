@@ -30,12 +30,11 @@ pub(super) async fn decide(operator: &Client, psp: &Provider, kyc: &Provider) {
             Some(reference) => json!({"outcome": "succeeded", "reference": reference}),
             None => json!({"outcome": "declined", "reason": "not in the provider's books"}),
         };
-        let asked = Asked {
-            key: format!("decision-{}", operation.key),
-            path: format!("/v1/limbo/{}/decision", operation.payment_id),
-            body: decision,
-            twice: false,
-        };
+        let asked = Asked::alone(
+            format!("decision-{}", operation.key),
+            format!("/v1/limbo/{}/decision", operation.payment_id),
+            decision,
+        );
         operator.once(&asked).await;
     }
 }

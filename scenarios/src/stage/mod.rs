@@ -9,13 +9,14 @@
 //! | `psp`, `kyc` | the stand-ins for the providers |
 //! | `gateway-REGION-N` | processes of the system, as `payments serve` runs them: gateway, sweeper and controller in one |
 //! | `worker-N` | processes of the system that publish events and take them in, the first in the Region that writes first |
-//! | `operator` | migrates, adds a tenant, opens accounts; in the end waits until all is quiet and reads the books |
+//! | `operator` | migrates, adds a tenant, opens accounts; in the end waits until all is quiet, reads the books, and asks again for all that clients were told, half of which the gate has forgotten |
 //! | `client-N` | clients that insist: the same request under the same key until there is an answer |
 
 mod arc;
 mod aws;
 mod clients;
 mod decisions;
+mod expiry;
 mod messaging;
 mod network;
 mod operator;

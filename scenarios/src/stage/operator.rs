@@ -25,6 +25,7 @@ use super::{
     Notes, Opened, TradingAccount, aws,
     clients::Client,
     decisions::decide,
+    expiry,
     network::{ELSEWHERE, REGIONS},
     rollout,
     trade::Asked,
@@ -71,15 +72,12 @@ pub(super) fn host(
                 books = quiet => books,
                 never = rollout::operate(&script, &database, &notes, started) => match never {},
             };
+            notes.lock().history.forgotten_at_nanos = here().map(|here| here.at.as_nanos());
+            expiry::some_answers_expire().await;
             let told = notes.lock().history.told.clone();
             let mut again = Vec::new();
             for told in told.into_iter().filter(|told| told.is_final()) {
-                let asked = Asked {
-                    key: told.key,
-                    path: told.path,
-                    body: told.asked,
-                    twice: false,
-                };
+                let asked = Asked::alone(told.key, told.path, told.asked);
                 again.extend(client.insist(&asked, SET_UP_WITHIN).await);
             }
             let mut notes = notes.lock();
@@ -142,12 +140,8 @@ async fn open_accounts(
     let mut accounts = Vec::new();
     for number in 0..count {
         let currency = if number % 4 == 3 { "JPY" } else { "EUR" };
-        let asked = Asked {
-            key: format!("account-{number}"),
-            path: "/v1/accounts".to_owned(),
-            body: json!({"currency": currency}),
-            twice: false,
-        };
+        let body = json!({"currency": currency});
+        let asked = Asked::alone(format!("account-{number}"), "/v1/accounts".to_owned(), body);
         let told = client.insist(&asked, SET_UP_WITHIN).await;
         let opened: serde_json::Value =
             serde_json::from_str(&told.ok_or("no account could be opened")?.body)?;

@@ -84,7 +84,7 @@ pub(super) fn config(region: usize, script: &Script) -> NodeConfig {
             ..SweeperConfig::default()
         },
         relay: RelayConfig {
-            interval: Duration::from_secs(1),
+            interval: Duration::from_secs(2),
             ..RelayConfig::default()
         },
         consumer: ConsumerConfig::default(),

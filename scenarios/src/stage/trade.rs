@@ -12,8 +12,29 @@ pub(super) struct Asked {
     pub key: String,
     pub path: String,
     pub body: Value,
-    /// Two connections ask for it at the same time.
-    pub twice: bool,
+    pub meanwhile: Meanwhile,
+}
+
+/// What is asked for at the same time.
+#[derive(Clone, Debug)]
+pub(super) enum Meanwhile {
+    Nothing,
+    /// The same, on another connection.
+    Same,
+    /// Something else on the same payment, by somebody else.
+    Rival(Box<Asked>),
+}
+
+impl Asked {
+    /// With nothing meanwhile.
+    pub(super) fn alone(key: String, path: String, body: Value) -> Self {
+        Self {
+            key,
+            path,
+            body,
+            meanwhile: Meanwhile::Nothing,
+        }
+    }
 }
 
 /// A captured charge, as far as its client knows.
@@ -61,11 +82,20 @@ impl Trader {
             return before;
         }
         let (path, body) = self.draw();
+        let key = format!("{}-{number}", self.name);
+        let meanwhile = if happens(self.workload.duplicate_ppm) {
+            Meanwhile::Same
+        } else if let Some(path) = rival(&path)
+            && happens(self.workload.rival_ppm)
+        {
+            let rival = Asked::alone(format!("{key}-rival"), path, json!({}));
+            Meanwhile::Rival(Box::new(rival))
+        } else {
+            Meanwhile::Nothing
+        };
         Asked {
-            key: format!("{}-{number}", self.name),
-            path,
-            body,
-            twice: happens(self.workload.duplicate_ppm),
+            meanwhile,
+            ..Asked::alone(key, path, body)
         }
     }
 
@@ -178,7 +208,11 @@ impl Trader {
         if told.status >= 300 {
             return;
         }
-        self.before = Some(asked.clone());
+        let mut before = asked.clone();
+        if let Meanwhile::Rival(_) = before.meanwhile {
+            before.meanwhile = Meanwhile::Nothing;
+        }
+        self.before = Some(before);
         let answer: Value = serde_json::from_str(&told.body).unwrap_or_default();
         let Some(payment) = answer["payment_id"].as_str() else {
             return;
@@ -203,6 +237,17 @@ impl Trader {
             _ => {}
         }
     }
+}
+
+/// What a second member of the staff would ask for who does not know of the first.
+fn rival(path: &str) -> Option<String> {
+    let (payment, step) = path.strip_prefix("/v1/charges/")?.split_once('/')?;
+    let step = match step {
+        "void" => "capture",
+        "capture" => "void",
+        same => same,
+    };
+    Some(format!("/v1/charges/{payment}/{step}"))
 }
 
 fn happens(ppm: u32) -> bool {
