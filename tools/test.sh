@@ -6,6 +6,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export RUST_BACKTRACE="${RUST_BACKTRACE:-0}"
+# Everything is built once here: what would make a second build of the same crate faster only takes the disk's room.
+export CARGO_INCREMENTAL="${CARGO_INCREMENTAL:-0}"
 
 install() {
     local as_root=()
