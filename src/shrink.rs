@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     world: World,
 
-    /// The failure to keep, as a verdict names it [default: the first]
+    /// The failure to keep, as a verdict names it [default: the gravest]
     #[arg(long, value_name = "PROPERTY/PLACE")]
     failure: Option<String>,
 

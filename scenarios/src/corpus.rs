@@ -67,7 +67,7 @@ pub fn bundles(folder: &Path) -> Result<Vec<Bundle>, RecordError> {
         bundles.push(Bundle {
             name: folder.display().to_string(),
             script: record.script()?,
-            failed_with: failures(&fate),
+            failed_with: failures(&fate).into_iter().collect(),
         });
     }
     for folder in below.into_iter().filter(|path| path.is_dir()) {
@@ -149,7 +149,7 @@ pub fn replay(bundles: &[Bundle], mut each: impl FnMut(Replayed)) -> Result<(), 
         let found = match &result.fate {
             // A stage that has not the places of its faults any more says nothing about it.
             Fate::Finished(None) => BTreeSet::from(["unknown/the stage is not the plan's".to_owned()]),
-            fate => failures(fate),
+            fate => failures(fate).into_iter().collect(),
         };
         each(Replayed {
             name: bundle.name.clone(),

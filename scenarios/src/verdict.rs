@@ -175,9 +175,19 @@ impl Verdict {
         failures
     }
 
-    /// The same without what shows them.
-    pub fn fingerprints(&self) -> BTreeSet<String> {
-        self.failures().into_keys().collect()
+    /// The kinds of failure in the order of the properties: the gravest first.
+    pub fn fingerprints(&self) -> Vec<String> {
+        let mut fingerprints = Vec::new();
+        for violation in self.violations() {
+            let fingerprint = violation.fingerprint();
+            if !fingerprints.contains(&fingerprint) {
+                fingerprints.push(fingerprint);
+            }
+        }
+        if let Conclusion::Unknown(ending) = &self.conclusion {
+            fingerprints.push(ending.fingerprint.clone());
+        }
+        fingerprints
     }
 }
 

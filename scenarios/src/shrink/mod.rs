@@ -10,7 +10,7 @@
 
 mod places;
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
 use serde_json::Value;
 use sumzero_sim::{
@@ -24,7 +24,7 @@ use sumzero_sim::{
 
 use crate::{ending::Ending, externals::Behaviour, script::Script, stage, verdict::Verdict};
 
-/// Makes a script that fails as small as it will go. `wanted` is the failure to keep; without it, the first one it shows.
+/// Makes a script that fails as small as it will go. `wanted` is the failure to keep; without it, the gravest one it shows.
 ///
 /// # Errors
 /// [`Error::NothingToShrink`] if it does not fail, or not in that way; those of a campaign.
@@ -39,9 +39,9 @@ pub fn shrink(
     shrinker.shrink(script, wanted, run, failures, watch)
 }
 
-/// All failures in what became of a script: the fingerprints of its verdict, or the untimely end of its process. A script that
+/// All failures in what became of a script, the gravest first: the fingerprints of its verdict, or the untimely end of its process. A script that
 /// was not performed has none.
-pub fn failures(fate: &Fate<Option<Verdict>>) -> BTreeSet<Fingerprint> {
+pub fn failures(fate: &Fate<Option<Verdict>>) -> Vec<Fingerprint> {
     match fate.answer() {
         Some(verdict) => verdict.as_ref().map(Verdict::fingerprints).unwrap_or_default(),
         None => Ending::of_process(fate)

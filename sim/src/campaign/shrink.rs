@@ -160,7 +160,7 @@ impl Shrinker {
     }
 
     /// Makes `start` as small as it will go. `run` runs in a process of its own; `fingerprints` names all failures in what
-    /// became of it. `wanted` is the failure to keep; without it, the first one that `start` shows.
+    /// became of it, the gravest first. `wanted` is the failure to keep; without it, the gravest one that `start` shows.
     ///
     /// # Errors
     /// [`Error::NothingToShrink`] if `start` does not fail, or not in the wanted way; those of [`Campaign::run`].
@@ -169,10 +169,10 @@ impl Shrinker {
         start: T,
         wanted: Option<&str>,
         run: impl Fn(&T) -> A,
-        fingerprints: impl Fn(&Fate<A>) -> BTreeSet<Fingerprint>,
+        fingerprints: impl Fn(&Fate<A>) -> Vec<Fingerprint>,
         watch: impl FnMut(Progress<'_>),
     ) -> Result<Shrunk<T>, Error> {
-        let mut found = BTreeSet::new();
+        let mut found = Vec::new();
         self.campaign(0..1).run(
             |_| run(&start),
             |result| {
@@ -181,13 +181,13 @@ impl Shrinker {
             },
         )?;
         let fingerprint = match wanted {
-            Some(wanted) => found.get(wanted).cloned(),
+            Some(wanted) => found.iter().find(|found| *found == wanted).cloned(),
             None => found.first().cloned(),
         };
         let Some(fingerprint) = fingerprint else {
             return Err(Error::NothingToShrink {
                 wanted: wanted.map(str::to_owned),
-                found: found.into_iter().collect(),
+                found,
             });
         };
         let search = Search {
@@ -235,7 +235,7 @@ where
     T: Shrink,
     A: Serialize + DeserializeOwned,
     R: Fn(&T) -> A,
-    P: Fn(&Fate<A>) -> BTreeSet<Fingerprint>,
+    P: Fn(&Fate<A>) -> Vec<Fingerprint>,
     W: FnMut(Progress<'_>),
 {
     fn finish(mut self) -> Result<Shrunk<T>, Error> {

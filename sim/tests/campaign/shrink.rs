@@ -90,10 +90,10 @@ fn run(machine: &Machine) -> Vec<String> {
     shown
 }
 
-fn fingerprints(fate: &Fate<Vec<String>>) -> BTreeSet<String> {
+fn fingerprints(fate: &Fate<Vec<String>>) -> Vec<String> {
     match fate {
-        Fate::Finished(shown) => shown.iter().cloned().collect(),
-        Fate::Panicked { message } => BTreeSet::from([format!("panics: {message}")]),
+        Fate::Finished(shown) => shown.clone(),
+        Fate::Panicked { message } => vec![format!("panics: {message}")],
         other => panic!("{other}"),
     }
 }
