@@ -159,11 +159,11 @@ impl Score {
 /// The scenarios that are most likely to show a variant.
 fn likely(variant: Variant) -> &'static [&'static str] {
     match variant {
-        Variant::LeaseAlone | Variant::SweeperReissues | Variant::NotFoundIsNotDone => &["takeover"],
+        Variant::LeaseAlone | Variant::SweeperReissues => &["takeover"],
         Variant::RetryAfterASecond => &["crash", "takeover"],
         Variant::CheckThenAct => &["duplicates", "takeover"],
         Variant::ToldBeforeKept | Variant::OwnPutARival => &["dynamodb", "lost-answers"],
-        Variant::ReissuePastTheWindow => &["forgetful-psp"],
+        Variant::ReissuePastTheWindow | Variant::NotFoundIsNotDone => &["forgetful-psp"],
         Variant::OneEntryAKey => &["hot-account", "psp-gray"],
         Variant::KeyOfTheAttempt | Variant::VoidOnTimeOut => &["psp-gray", "lost-answers"],
         Variant::CallBeforeTheIntent
@@ -172,7 +172,7 @@ fn likely(variant: Variant) -> &'static [&'static str] {
         | Variant::ReleaseInTwoSteps
         | Variant::FreezeUnchecked
         | Variant::RefundNotHeld => &["hot-account"],
-        Variant::AnswerInTheGateOnly => &["crash", "dynamodb", "lost-answers"],
+        Variant::AnswerInTheGateOnly => &["takeover"],
         Variant::ReplayOfTheState => &["evacuation", "region-loss"],
         Variant::StampAfterAttempts
         | Variant::OutboxCursor
@@ -180,8 +180,8 @@ fn likely(variant: Variant) -> &'static [&'static str] {
         | Variant::GapThrownAway
         | Variant::PartialFailureUnread => &["broker-outage"],
         Variant::EventAfterTheCommit => &["aurora-failover", "lost-answers", "crash"],
-        Variant::RetriesAtOnce | Variant::BreakerCountsSuccess => &["psp-gray"],
-        Variant::ProcessingIsDone => &["psp-gray"],
+        Variant::RetriesAtOnce | Variant::ProcessingIsDone => &["psp-gray"],
+        Variant::BreakerCountsSuccess => &["kyc-gray"],
         Variant::OneSumForAll
         | Variant::KeyWithoutNumber
         | Variant::GrossPaidOut

@@ -236,6 +236,8 @@ pub struct Limits {
     /// Attempts for each request, on average: retry amplification.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<f64>,
+    /// Calls of a process to a dependency that fail in a row, with no breaker opening.
+    pub failures: u32,
 }
 
 impl Default for Limits {
@@ -246,6 +248,8 @@ impl Default for Limits {
             p99: None,
             conflict_ppm: None,
             attempts: None,
+            // Of ten calls that are counted together four may fail in the end, and the next five open the breaker.
+            failures: 9,
         }
     }
 }

@@ -152,12 +152,18 @@ impl Engine {
             .carry_out(&payment, &operation, epoch, self.config.limit)
             .await;
         let failed = matches!(heard, Err(Unknown::NotSaid { .. }));
+        if let Err(unknown) = &heard {
+            tracing::warn!(
+                payment_id = %id.payment, tenant = %id.tenant, operation = id.kind.name(), seq = id.seq,
+                dependency = dependency.name(), fence = operation.fence, failed, %unknown, "outcome unknown"
+            );
+        }
         breaker.record(!failed || as_written(Variant::BreakerCountsSuccess));
         let command = match heard {
             Ok(outcome) => {
                 tracing::info!(
                     payment_id = %id.payment, tenant = %id.tenant, operation = id.kind.name(), seq = id.seq,
-                    fence = operation.fence, ?outcome, "outcome known"
+                    dependency = dependency.name(), fence = operation.fence, ?outcome, "outcome known"
                 );
                 Command::Resolve {
                     operation: id,

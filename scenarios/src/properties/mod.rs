@@ -4,6 +4,7 @@
 mod amplification;
 mod answers;
 mod books;
+mod breakers;
 mod captures;
 mod conflicts;
 mod events;
@@ -46,6 +47,7 @@ pub const PROPERTIES: &[Property] = &[
     latency::PROPERTY,
     conflicts::PROPERTY,
     amplification::PROPERTY,
+    breakers::PROPERTY,
 ];
 
 /// Something that should not be.
