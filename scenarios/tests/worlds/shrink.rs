@@ -1,6 +1,6 @@
 //! A world full of faults fails for one reason; shrinking finds it.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use scenarios::{
     externals::Behaviour,
@@ -139,8 +139,8 @@ fn a_fault_everywhere_is_narrowed_to_the_host_that_matters() {
             places.any(needs) && stage::check(script).is_ok()
         };
         let failed = |fate: &Fate<bool>| match fate.answer() {
-            Some(true) => BTreeSet::from(["paused/there".to_owned()]),
-            _ => BTreeSet::new(),
+            Some(true) => vec!["paused/there".to_owned()],
+            _ => Vec::new(),
         };
         let shrunk = Shrinker::default()
             .shrink(script.clone(), None, run, failed, |_| {})
