@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use sqlx::{PgConnection, Row, types::time::OffsetDateTime};
+use sqlx::{Connection, PgConnection, Row, types::time::OffsetDateTime};
 
 use crate::{deliveries::Deliveries, externals::Effect};
 
@@ -228,13 +228,21 @@ pub struct Books {
 }
 
 impl Books {
-    /// Reads them, as somebody who sees all tenants.
+    /// Reads them, as somebody who sees all tenants, and as they were at one moment.
     ///
     /// # Errors
     /// When the database cannot be asked.
     pub async fn read(
         connection: &mut PgConnection,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let snapshot = "begin isolation level repeatable read read only";
+        let mut snapshot = connection.begin_with(snapshot).await?;
+        let books = Self::of(&mut snapshot).await?;
+        snapshot.commit().await?;
+        Ok(books)
+    }
+
+    async fn of(connection: &mut PgConnection) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let query = "select payment_id::text, kind, state, amount - fee as net, captured, refunded from payment \
                      order by payment_id";
         let rows = sqlx::query(query).fetch_all(&mut *connection).await?;

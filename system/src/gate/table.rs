@@ -6,7 +6,8 @@ use aws_sdk_dynamodb::{
     error::{BuildError, SdkError},
     types::{
         AttributeDefinition, BillingMode, CreateReplicationGroupMemberAction, KeySchemaElement, KeyType,
-        MultiRegionConsistency, ReplicaStatus, ReplicationGroupUpdate, ScalarAttributeType, TableStatus,
+        MultiRegionConsistency, ReplicaStatus, ReplicationGroupUpdate, ScalarAttributeType, TableDescription,
+        TableStatus,
     },
 };
 
@@ -14,10 +15,12 @@ use super::{Gate, GateUnavailable, unavailable};
 
 impl Gate {
     /// Makes the table in this Region and two others, unless it is there. Without others it is an ordinary table: an answer is
-    /// then only as durable as one Region.
+    /// then only as durable as one Region. One that is there and in this Region alone, since an earlier attempt did not get
+    /// further, is extended to the others.
     ///
     /// # Errors
-    /// When AWS refuses, for one because the three Regions cannot hold a table with multi-Region strong consistency.
+    /// When AWS refuses, for one because the three Regions cannot hold a table with multi-Region strong consistency, or because a
+    /// table that is in one Region holds something.
     pub async fn create_table(&self, replicas: &[String]) -> Result<(), GateUnavailable> {
         let attribute = |name| {
             AttributeDefinition::builder()
@@ -45,11 +48,13 @@ impl Gate {
             .send()
             .await;
         match create {
-            Ok(_) => self.wait_until_active().await?,
-            Err(SdkError::ServiceError(error)) if error.err().is_resource_in_use_exception() => return Ok(()),
+            Ok(_) => {}
+            Err(SdkError::ServiceError(error)) if error.err().is_resource_in_use_exception() => {}
             Err(error) => return Err(unavailable(&error)),
         }
-        if replicas.is_empty() {
+        let made = self.wait_until_active().await?;
+        let strong = made.multi_region_consistency() == Some(&MultiRegionConsistency::Strong);
+        if replicas.is_empty() || strong {
             return Ok(());
         }
         let mut update = self
@@ -65,10 +70,10 @@ impl Gate {
             update = update.replica_updates(ReplicationGroupUpdate::builder().create(create).build());
         }
         update.send().await.map_err(|error| unavailable(&error))?;
-        self.wait_until_active().await
+        self.wait_until_active().await.map(|_| ())
     }
 
-    async fn wait_until_active(&self) -> Result<(), GateUnavailable> {
+    async fn wait_until_active(&self) -> Result<TableDescription, GateUnavailable> {
         for _ in 0..300 {
             let described = self
                 .client
@@ -77,14 +82,13 @@ impl Gate {
                 .send()
                 .await;
             let table = described.map_err(|error| unavailable(&error))?.table;
-            let replicas = table.as_ref().map_or(&[][..], |table| table.replicas());
-            let active = table.as_ref().and_then(|table| table.table_status()) == Some(&TableStatus::Active);
-            if active
-                && replicas
-                    .iter()
-                    .all(|replica| replica.replica_status() == Some(&ReplicaStatus::Active))
-            {
-                return Ok(());
+            let active = |table: &TableDescription| {
+                let mut replicas = table.replicas().iter();
+                table.table_status() == Some(&TableStatus::Active)
+                    && replicas.all(|replica| replica.replica_status() == Some(&ReplicaStatus::Active))
+            };
+            if let Some(table) = table.filter(active) {
+                return Ok(table);
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }

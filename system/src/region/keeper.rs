@@ -102,8 +102,10 @@ impl Keeper {
         keeper
     }
 
-    /// Says again and again which version of the schema this process writes.
+    /// Says again and again which version of the schema this process writes, from when it knows who writes: before that it writes
+    /// nothing, and the table may still be empty, as it has to be until it is strongly consistent.
     async fn report(self) {
+        let _ = self.changes().wait_for(Option::is_some).await;
         let interval = self.0.config.report_interval();
         loop {
             let reported = timeout(interval / 2, schemas::report(&self.0.table, self.0.schema)).await;
