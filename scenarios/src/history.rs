@@ -89,6 +89,11 @@ impl Telemetry {
     pub fn number(&self, name: &str) -> Option<i64> {
         self.fields.get(name)?.as_i64()
     }
+
+    /// A field that is yes or no.
+    pub fn flag(&self, name: &str) -> Option<bool> {
+        self.fields.get(name)?.as_bool()
+    }
 }
 
 #[cfg(test)]

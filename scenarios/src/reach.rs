@@ -56,7 +56,7 @@ fn answered(history: &History, status: Option<u16>) -> bool {
 /// Whether another Region began to write, by plan or for want of the one before.
 fn becomes_writer(history: &History, planned: bool) -> bool {
     said(history, "decided").any(|heard| {
-        let as_planned = heard.fields.get("planned").and_then(|field| field.as_bool());
+        let as_planned = heard.flag("planned");
         as_planned == Some(planned) && heard.text("state") == Some("open")
     })
 }

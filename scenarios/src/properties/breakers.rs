@@ -6,10 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    history::{History, Telemetry},
-    script::Limits,
-};
+use crate::{history::History, script::Limits};
 
 use super::{Finding, Property};
 
@@ -32,7 +29,7 @@ fn check(history: &History, limits: &Limits) -> Vec<Finding> {
         };
         let row = rows.entry((&said.host, dependency)).or_default();
         match &*said.message {
-            "outcome unknown" if failed(said) => {
+            "outcome unknown" if said.flag("failed") == Some(true) => {
                 *row += 1;
                 if *row == limits.failures + 1 {
                     let host = &said.host;
@@ -50,14 +47,10 @@ fn check(history: &History, limits: &Limits) -> Vec<Finding> {
     found
 }
 
-fn failed(said: &Telemetry) -> bool {
-    let failed = said.fields.get("failed").and_then(serde_json::Value::as_bool);
-    failed.unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::Telemetry;
 
     fn outcome(failed: bool) -> Telemetry {
         let mut said = Telemetry::sample("outcome unknown", [("dependency", "psp")]);

@@ -260,6 +260,14 @@ impl Scenario {
             let message = format!("zipf is {}, but must be 0 to 5", script.workload.zipf);
             return misfit(["workload", "zipf"], message);
         }
+        let must_let_through = 2 * u32::from(script.tuning.breaker_failures) - 1;
+        if script.limits.failures < must_let_through {
+            let message = format!(
+                "failures is {}, but must be {must_let_through} or more: a sound breaker of {} failures lets so many through",
+                script.limits.failures, script.tuning.breaker_failures
+            );
+            return misfit(["limits", "failures"], message);
+        }
         for (name, lease) in [
             ("gate_lease", script.tuning.gate_lease),
             ("operation_lease", script.tuning.operation_lease),
@@ -467,6 +475,8 @@ to = "us-east-2"
             said.starts_with("test.toml:15:1: there is no Region \"us-east2\"; did you mean \"us-east-2\"?"),
             "{said}"
         );
+        let said = problem("[workload]", "[tuning]\nbreaker_failures = 6\n[workload]");
+        assert!(said.contains("failures is 9, but must be 11 or more"), "{said}");
         let said = problem("about = \"A test\"", "");
         assert!(said.contains("`about` is missing"), "{said}");
         let said = problem("[workload]", "properties = [\"boks\"]\n[workload]");

@@ -29,10 +29,6 @@ use crate::{
 
 /// After so many disagreements the rest would tell nothing new.
 const DISAGREEMENTS_MAX: usize = 5;
-/// So often a disagreement must show again to count. PostgreSQL itself is not sure of every outcome: when a row's updater
-/// rolls back, now and then the second in the queue gets the row before the first, as in seed 4339, and once in dozens of
-/// times it is the other way round.
-const CONFIRMATIONS: usize = 8;
 /// One history in so many may differ once and never again: some wake-ups are a race inside PostgreSQL itself, and a loaded
 /// machine may delay its search for deadlocks. More would hide a fault.
 const UNSTABLE_ONE_IN: u64 = 500;
@@ -112,9 +108,7 @@ fn work(seeds: &AtomicU64, end: u64, tally: &Mutex<Tally>) {
         if let (Verdict::Disagree(_), Some(reason)) = (&verdict, reason) {
             explained = Some(format!("seed {seed}: {reason}"));
         } else if let Verdict::Disagree(first) = &verdict {
-            // A server that is sure of itself does it again.
-            let again = (0..CONFIRMATIONS).all(|_| matches!(judge.judge(&history).0, Verdict::Disagree(_)));
-            match again {
+            match judge.disagrees_again(&history) {
                 true => lasting = Some(explain(&mut judge, &history)),
                 false => passing = Some(format!("seed {seed}:\n{}", side_by_side(&first.0, &first.1))),
             }
