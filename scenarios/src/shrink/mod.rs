@@ -2,8 +2,11 @@
 //!
 //! First whole faults go (and spells of the providers, which are faults of theirs, and what the operator asks for), then what is
 //! left of them strikes fewer hosts, becomes shorter, rounder and weaker, then the providers behave where it does not matter, and
-//! in the end the workload shrinks: clients, requests, accounts, kinds of request, gateways. What is promised is never touched,
-//! nor the seed: randomness is split by purpose, so that what stays draws what it drew.
+//! in the end the workload shrinks: clients, requests, accounts, kinds of request, gateways. What is promised is never touched.
+//!
+//! The seed stays too, since randomness is split by purpose, so that what stays draws what it drew; but a failure that takes a
+//! rare meeting of events can seem to need a fault that only happened to bring them together. So where more than two faults are
+//! left, each of them also goes with another seed: what fails without it did not need it.
 //!
 //! Edits work on the script as it is written, so that a fault that is added to the vocabulary can be shrunk at once. Not
 //! touched are probabilities, which decide whom a fault strikes and not how hard.
@@ -64,6 +67,8 @@ pub struct Edit {
 #[derive(Clone, Debug, PartialEq)]
 enum Change {
     Gone,
+    /// And everything is drawn from this seed.
+    GoneAnew(u64),
     /// Unless it is as small already.
     Smaller(Value),
     Usual(Value),
@@ -79,14 +84,26 @@ impl fmt::Display for Edit {
 
 const LISTS: [&str; 4] = ["plan", "psp", "kyc", "handovers"];
 
+/// Fewer faults than this are few enough.
+const MANY_FAULTS: usize = 3;
+/// So many other seeds are tried without a fault.
+const OTHER_SEEDS: u64 = 8;
+
 /// Of which there is one at the most.
 const ROLLOUT: &str = "/rollout";
 
 impl Shrink for Script {
     type Edit = Edit;
 
-    const PASSES: &'static [&'static str] =
-        &["faults", "places", "times", "magnitudes", "providers", "workload"];
+    const PASSES: &'static [&'static str] = &[
+        "faults",
+        "seeds",
+        "places",
+        "times",
+        "magnitudes",
+        "providers",
+        "workload",
+    ];
 
     fn edits(&self, pass: usize) -> Vec<Edit> {
         let tree = tree(self);
@@ -164,6 +181,23 @@ impl Shrink for Script {
                     edits.collect::<Vec<_>>()
                 })
                 .collect(),
+            "seeds" => {
+                let faults: Vec<_> = faults.collect();
+                let many = faults.len() >= MANY_FAULTS;
+                let faults = faults.iter().filter(|_| many);
+                let edits = faults.flat_map(|(list, place, _)| {
+                    let name = self.name(list, *place);
+                    (1..=OTHER_SEEDS).map(move |step| {
+                        let seed = self.seed.wrapping_add(step);
+                        Edit {
+                            pointer: format!("/{list}/{place}"),
+                            change: Change::GoneAnew(seed),
+                            words: format!("without {name}, and with seed {seed}"),
+                        }
+                    })
+                });
+                edits.collect()
+            }
             _ => {
                 let least = |name: &str| match name {
                     "gateways" | "clients" | "requests" | "accounts" => 1.0,
@@ -192,6 +226,10 @@ impl Shrink for Script {
         for edit in edits {
             match (&edit.change, script.pointer_mut(&edit.pointer)) {
                 (Change::Gone, _) => gone.push(edit.pointer.as_str()),
+                (Change::GoneAnew(seed), Some(_)) => {
+                    gone.push(edit.pointer.as_str());
+                    script["seed"] = (*seed).into();
+                }
                 (Change::Smaller(to), Some(value)) if size(to) < size(value) => *value = to.clone(),
                 (Change::Usual(to), Some(value)) => *value = to.clone(),
                 (Change::Narrower(to), Some(value)) if places::breadth(to) < places::breadth(value) => {
@@ -301,7 +339,8 @@ fn duration(text: &str) -> Option<(&str, Duration)> {
     }
 }
 
-/// Smaller values, the smallest first: none at all, the half, a little less; durations also rounder.
+/// Smaller values, the smallest first: none at all, the half, a little less; durations also rounder. Parts of a million are
+/// halved and no more: a probability that is a little smaller tells nobody anything.
 fn smaller(pointer: &str, name: &str, value: &Value, least: f64) -> Vec<Edit> {
     let candidates: Vec<Value> = match value {
         Value::Bool(true) => vec![Value::Bool(false)],
@@ -311,11 +350,16 @@ fn smaller(pointer: &str, name: &str, value: &Value, least: f64) -> Vec<Edit> {
         }
         Value::Number(number) => {
             let number = number.as_i64().unwrap_or_default();
-            vec![
-                (least as i64).into(),
-                (number / 2).into(),
-                (number - number.signum()).into(),
-            ]
+            let less = |by: i64| number - by.abs().max(1) * number.signum();
+            // By steps of one, what is large would take a sweep for each.
+            let fractions = match name.ends_with("_ppm") {
+                true => vec![less(number - number / 16), less(number / 2)],
+                false => [2, 4, 8, 16].map(|part| less(number / part)).to_vec(),
+            };
+            std::iter::once(least as i64)
+                .chain(fractions)
+                .map(Value::from)
+                .collect()
         }
         Value::String(text) => match duration(text) {
             Some((sign, long)) => {
@@ -349,7 +393,7 @@ mod tests {
     use sumzero_sim::{Disk, Plan};
 
     use super::*;
-    use crate::script::{Handover, Rollout, Spell};
+    use crate::script::{Handover, Rollout, Spell, Workload};
 
     fn script() -> Script {
         let seconds = Duration::from_secs;
@@ -427,7 +471,8 @@ mod tests {
             disk: Disk::Lost,
         };
         assert_eq!(narrow.plan.faults[3].fault, lost);
-        let narrower = narrow.with(&narrow.edits(1));
+        let place = Script::PASSES.iter().position(|name| *name == "places");
+        let narrower = narrow.with(&narrow.edits(place.unwrap()));
         assert_eq!(narrower.plan.faults[2].fault, Fault::pause("gateway-us-east-1-0"));
 
         let usual = script().with(&edits("providers"));
@@ -439,6 +484,53 @@ mod tests {
             (1, 1, 1)
         );
         assert_eq!(quiet.limits, script().limits);
+    }
+
+    /// Sweeps of the workload that a value must stay at or above, until nothing more goes: where it ends, after how many.
+    fn least(start: u32, bound: u32, field: fn(&mut Workload) -> &mut u32) -> (u32, usize) {
+        let mut script = script();
+        *field(&mut script.workload) = start;
+        for sweep in 0..100 {
+            let place = Script::PASSES
+                .iter()
+                .position(|name| *name == "workload")
+                .unwrap();
+            let fails = |edit: Edit| {
+                let mut smaller = script.with(&[edit]);
+                *field(&mut smaller.workload)
+            };
+            let values = script.edits(place).into_iter().map(fails);
+            let kept = values.filter(|value| *value >= bound).min().unwrap();
+            if kept == *field(&mut script.workload) {
+                return (kept, sweep);
+            }
+            *field(&mut script.workload) = kept;
+        }
+        panic!("it goes on for ever");
+    }
+
+    #[test]
+    fn a_fault_of_many_goes_with_another_seed_and_one_of_few_does_not() {
+        let seeds = edits("seeds");
+        // Four faults, a spell and a handover.
+        assert_eq!(seeds.len() as u64, 6 * OTHER_SEEDS);
+        let anew = script().with(&seeds[9..10]);
+        assert_eq!((anew.seed, anew.plan.faults.len()), (9, 3));
+        assert_eq!(anew.plan.faults[0], script().plan.faults[0]);
+        let few = anew.with(&anew.edits(0)[..3]);
+        let place = Script::PASSES.iter().position(|name| *name == "seeds");
+        assert_eq!(few.edits(place.unwrap()), []);
+    }
+
+    #[test]
+    fn a_large_number_is_small_after_few_sweeps() {
+        let (requests, sweeps) = least(1_000, 13, |workload| &mut workload.requests);
+        assert!(requests == 13 && sweeps <= 10, "{requests} after {sweeps} sweeps");
+        let (duplicates, sweeps) = least(400_000, 30_000, |workload| &mut workload.duplicate_ppm);
+        assert!(
+            duplicates == 50_000 && sweeps <= 3,
+            "{duplicates} after {sweeps} sweeps"
+        );
     }
 
     #[test]

@@ -219,6 +219,18 @@ fn written<T: Serialize>(candidate: &T) -> String {
     serde_json::to_string(candidate).expect("what is shrunk is data that JSON can hold")
 }
 
+/// Strikes out edits that do nothing beside the others, as halving does beside taking all away.
+fn strike_idle<T: Shrink>(base: &T, kept: &mut Vec<T::Edit>, result: &str) {
+    let mut place = 0;
+    while place < kept.len() {
+        let edit = kept.remove(place);
+        if written(&base.with(kept)) != result {
+            kept.insert(place, edit);
+            place += 1;
+        }
+    }
+}
+
 struct Search<T, R, P, W> {
     shrinker: Shrinker,
     started: Instant,
@@ -298,15 +310,16 @@ where
             if failed {
                 let chunk = from - size..from.min(left.len());
                 from = chunk.start;
-                for edit in left.drain(chunk) {
-                    self.shrunk.kept.push(Kept {
-                        pass: T::PASSES[pass].to_owned(),
-                        edit: edit.to_string(),
-                    });
-                    kept.push(edit);
-                }
+                self.shrunk.kept.truncate(self.shrunk.kept.len() - kept.len());
+                kept.extend(left.drain(chunk));
                 self.shrunk.smallest = base.with(kept);
-                self.rejected.insert(written(&self.shrunk.smallest));
+                let smallest = written(&self.shrunk.smallest);
+                strike_idle(base, kept, &smallest);
+                self.rejected.insert(smallest);
+                self.shrunk.kept.extend(kept.iter().map(|edit| Kept {
+                    pass: T::PASSES[pass].to_owned(),
+                    edit: edit.to_string(),
+                }));
             }
         }
         Ok(())

@@ -129,6 +129,10 @@ fn the_known_minimum_is_found() {
         "{:?}",
         shrunk.kept
     );
+    // What a smaller one made idle is not told.
+    let dials = shrunk.kept.iter().filter(|kept| kept.pass == "dial");
+    let first: Vec<&str> = dials.map(|kept| &*kept.edit).take(2).collect();
+    assert_eq!(first, ["dial at 500", "dial at 250"]);
     // One by one would take 38 tries for the switches and 923 for the dial.
     assert!(shrunk.tried < 150, "{}", shrunk.tried);
     let again = shrink(2, Budget::default(), shrunk.smallest, Some("burns")).unwrap();
