@@ -342,6 +342,9 @@ pub struct History {
     pub told: Vec<Told>,
     /// Answers to the same requests, asked for once more when all was quiet.
     pub told_again: Vec<Told>,
+    /// Which of these requests got no answer any more.
+    #[serde(default)]
+    pub unanswered_again: Vec<String>,
     /// Requests that never got an answer.
     pub unanswered: Vec<String>,
     /// Every time that a client asked while there were faults, in the order in which it was over.

@@ -37,7 +37,7 @@ fn check(history: &History, limits: &Limits) -> Vec<Finding> {
                         "{host} was let through to {dependency} although {} calls in a row had failed",
                         limits.failures
                     );
-                    found.push(Finding::new("not-left-alone", evidence, [host]));
+                    found.push(Finding::new("not-left-alone", evidence, [&**host, dependency]));
                 }
             }
             "outcome unknown" | "outcome known" | "breaker opened" => *row = 0,

@@ -52,14 +52,18 @@ fn check(history: &History, _: &Limits) -> Vec<Finding> {
             Finding::new("effect-twice", evidence, [payment])
         }));
     }
-    let notified = deliveries.taken_in.get("notification").map_or(0, Vec::len);
-    if deliveries.notifications.len() != notified {
-        let evidence = format!(
-            "{} notifications for {notified} events",
-            deliveries.notifications.len()
-        );
-        found.push(Finding::new("effect-missing", evidence, [] as [&str; 0]));
-    }
+    let made: BTreeSet<&EventId> = deliveries.notifications.iter().collect();
+    let taken_in = deliveries.taken_in.get("notification").into_iter().flatten();
+    let taken_in: BTreeSet<&EventId> = taken_in.collect();
+    found.extend(taken_in.difference(&made).map(|(payment, seq)| {
+        let evidence = format!("event {seq} of payment {payment} was taken in, and nobody was notified");
+        Finding::new("effect-missing", evidence, [payment])
+    }));
+    found.extend(made.difference(&taken_in).map(|(payment, seq)| {
+        let evidence =
+            format!("somebody was notified of event {seq} of payment {payment}, which was not taken in");
+        Finding::new("effect-of-nothing", evidence, [payment])
+    }));
     let expected = moved(books);
     // What is still on its way was named above.
     if missing.is_empty() && deliveries.volume != expected {
@@ -155,8 +159,12 @@ mod tests {
         );
         assert_eq!(
             found(|told| told.notifications.push(("p".to_owned(), 2))).len(),
-            2
+            1
         );
+        let invented = found(|told| told.notifications.push(("p".to_owned(), 3)));
+        assert_eq!(invented.len(), 1, "{invented:?}");
+        let silent = "event 2 of payment p was taken in, and nobody was notified";
+        assert_eq!(found(|told| drop(told.notifications.pop())), [silent]);
         assert_eq!(found(|told| told.receipts.push(("p".to_owned(), 2))).len(), 1);
         assert_eq!(found(|told| told.volume.captured += 1).len(), 1);
         let parked =

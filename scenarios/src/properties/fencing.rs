@@ -41,7 +41,7 @@ fn stale_holders(history: &History, books: &Books) -> Vec<Finding> {
         .said("payment committed")
         .filter_map(|said| said.number("epoch"))
         .max();
-    let mut settled: BTreeMap<String, (i64, &str)> = BTreeMap::new();
+    let mut settled: BTreeMap<String, (i64, &str, &str)> = BTreeMap::new();
     for said in history.said("settled") {
         let (Some(payment), Some(kind), Some(seq), Some(fence)) = (
             said.text("payment_id"),
@@ -52,15 +52,16 @@ fn stale_holders(history: &History, books: &Books) -> Vec<Finding> {
             continue;
         };
         if said.number("epoch") >= newest {
-            settled.insert(format!("{payment}-{kind}-{seq}"), (fence, &said.host));
+            let key = format!("{payment}-{kind}-{seq}");
+            settled.insert(key, (fence, &said.host, payment));
         }
     }
-    let stale = settled.iter().filter_map(|(key, (by, host))| {
+    let stale = settled.iter().filter_map(|(key, (by, host, payment))| {
         let last = rows.get(&**key).filter(|last| *last != by)?;
         let evidence = format!(
             "{key} was settled by {host} under fence {by}, but had been taken up by another under fence {last}"
         );
-        Some(Finding::new("stale-holder", evidence, [&**key, host]))
+        Some(Finding::new("stale-holder", evidence, [&**key, host, payment]))
     });
     stale.collect()
 }

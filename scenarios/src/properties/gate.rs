@@ -142,8 +142,10 @@ fn kept_out(history: &History) -> Vec<Finding> {
     for attempt in &history.attempts {
         begun.entry(&attempt.key).or_default().push(attempt.at_nanos);
     }
+    // What is asked again in the end is no attempt of a client's.
+    let forgotten_at = history.forgotten_at_nanos.unwrap_or(u64::MAX);
     let mut found = BTreeMap::new();
-    for (key, said) in said(history, HELD) {
+    for (key, said) in said(history, HELD).filter(|(_, said)| said.at_nanos < forgotten_at) {
         let before = begun.get(key).into_iter().flatten();
         if before.filter(|at| **at <= said.at_nanos).count() == 1 {
             found.insert(key, &*said.host);

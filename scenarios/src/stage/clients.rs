@@ -134,11 +134,16 @@ impl Client {
         })
     }
 
+    /// Whether the world is over for clients.
+    fn is_closed(&self) -> bool {
+        self.notes.as_ref().is_some_and(|notes| notes.lock().closed)
+    }
+
     /// Asks until there is an answer that is one: not "in flight", not "down", not "too many".
     pub(super) async fn insist(&self, asked: &Asked, limit: Duration) -> Option<Told> {
         let started = Instant::now();
         let (mut attempts, mut answered) = (0, true);
-        while started.elapsed() < limit {
+        while started.elapsed() < limit && !self.is_closed() {
             attempts += 1;
             let heard = self.ask(&asked.key, &asked.path, &asked.body, !answered).await;
             answered = heard.is_some();
@@ -207,6 +212,9 @@ async fn trade(client: &Client, script: &Script, opened: Opened, notes: &Notes) 
     let pace = workload.over.mul_f64(1.0 / f64::from(workload.requests.max(1)));
     for number in 0..workload.requests {
         sleep(pace.mul_f64(fastrand::f64())).await;
+        if client.is_closed() {
+            return;
+        }
         let asked = trader.next(number);
         let asking = client.insist(&asked, INSISTS_FOR);
         let told = match &asked.meanwhile {

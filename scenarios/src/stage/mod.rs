@@ -60,6 +60,8 @@ struct Noted {
     /// What clients need to know: the API key and the accounts.
     opened: Option<Opened>,
     clients_done: u8,
+    /// Whether it has taken too long to come to rest, and nobody asks any more.
+    closed: bool,
     /// Whether the schema bears the next version of the system; whether it bears no other.
     expanded: bool,
     contracted: bool,

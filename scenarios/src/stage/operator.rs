@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     externals::Provider,
-    history::Books,
+    history::{Books, Told},
     script::{Handover, Script, Spell, behaviour_at},
 };
 
@@ -33,6 +33,15 @@ use super::{
 
 /// How long anything may take that clients wait for.
 const SET_UP_WITHIN: Duration = Duration::from_secs(600);
+
+/// What was answered once is answered again by then.
+const ANSWERS_AGAIN_WITHIN: Duration = Duration::from_secs(120);
+
+/// For so long everything is asked again.
+const ASKS_AGAIN_FOR: Duration = Duration::from_secs(600);
+
+/// What was asked before the end is answered by then.
+const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(60);
 
 pub(super) fn host(
     script: &Script,
@@ -74,18 +83,33 @@ pub(super) fn host(
             };
             notes.lock().history.forgotten_at_nanos = here().map(|here| here.at.as_nanos());
             expiry::some_answers_expire().await;
-            let told = notes.lock().history.told.clone();
-            let mut again = Vec::new();
-            for told in told.into_iter().filter(|told| told.is_final()) {
-                let asked = Asked::alone(told.key, told.path, told.asked);
-                again.extend(client.insist(&asked, SET_UP_WITHIN).await);
-            }
+            let (again, unanswered) = ask_again(&client, &notes).await;
             let mut notes = notes.lock();
             notes.history.books = books;
             notes.history.told_again = again;
+            notes.history.unanswered_again = unanswered;
             Ok::<_, Box<dyn Error + Send + Sync>>(())
         }
     })
+}
+
+/// Asks everything again that was answered: what the answers are now, and what has none any more. Not all of it where many have
+/// none, since each takes its time.
+async fn ask_again(client: &Client, notes: &Notes) -> (Vec<Told>, Vec<String>) {
+    let started = Instant::now();
+    let told = notes.lock().history.told.clone();
+    let (mut again, mut unanswered) = (Vec::new(), Vec::new());
+    for told in told.into_iter().filter(|told| told.is_final()) {
+        if started.elapsed() + ANSWERS_AGAIN_WITHIN > ASKS_AGAIN_FOR {
+            break;
+        }
+        let asked = Asked::alone(told.key, told.path, told.asked);
+        match client.insist(&asked, ANSWERS_AGAIN_WITHIN).await {
+            Some(told) => again.push(told),
+            None => unanswered.push(asked.key),
+        }
+    }
+    (again, unanswered)
 }
 
 /// The books when everything has come to rest, or when that has taken too long; until then `meanwhile` is done again and again.
@@ -105,18 +129,26 @@ async fn until_quiet<F: Future<Output = ()>>(
         // Before the books are read: what the last client is told meanwhile would be missing in them.
         let clients_done = notes.lock().clients_done == script.workload.clients;
         let rolled_out = script.rollout.is_none() || notes.lock().contracted;
-        let read = async { Books::read(&mut superuser(database).await?).await };
-        let Ok(Ok(read)) = timeout(Duration::from_secs(10), read).await else {
+        let Some(read) = read(database).await else {
             continue;
         };
         let quiet = clients_done && rolled_out && is_quiet(&read) && open().await;
         books = Some(read);
         if quiet {
-            break;
+            return books;
         }
         meanwhile().await;
     }
-    books
+    // Whoever is still asking would be told of what is not in the books yet.
+    notes.lock().closed = true;
+    sleep(LAST_ANSWERS_WITHIN).await;
+    read(database).await.or(books)
+}
+
+/// The books, unless they cannot be read within a while.
+async fn read(database: &GlobalCluster) -> Option<Books> {
+    let read = async { Books::read(&mut superuser(database).await?).await };
+    timeout(Duration::from_secs(10), read).await.ok()?.ok()
 }
 
 /// Has a provider behave as the script says, from change to change.
