@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use scenarios::history::History;
 
+use crate::money::account_names;
+
 /// How long an id is, and how long without its hyphens.
 const WITH_HYPHENS: usize = 36;
 const DIGITS: usize = 32;
@@ -15,6 +17,7 @@ pub(crate) struct Names {
     pub(crate) payments: Vec<String>,
     by_id: BTreeMap<String, usize>,
     by_key: BTreeMap<String, usize>,
+    accounts: BTreeMap<String, String>,
 }
 
 impl Names {
@@ -53,7 +56,11 @@ impl Names {
             .iter()
             .map(|payment| (u64::MAX, payment.id.clone()));
         heard.extend(in_ledger);
-        let mut names = Names::default();
+        let accounts = history.books.iter().flat_map(account_names);
+        let mut names = Names {
+            accounts: accounts.map(|(id, name)| (id.to_owned(), name)).collect(),
+            ..Names::default()
+        };
         for (_, id) in heard {
             if !names.by_id.contains_key(&id) {
                 let next = names.payments.len();
@@ -75,29 +82,46 @@ impl Names {
         self.by_id.get(id_or_key).or(self.by_key.get(id_or_key)).copied()
     }
 
+    /// The payment that a sentence speaks of.
+    pub(crate) fn payment_in(&self, sentence: &str) -> Option<usize> {
+        self.payments.iter().position(|id| sentence.contains(id))
+    }
+
+    /// The id of the account that a sentence speaks of.
+    pub(crate) fn account_in(&self, sentence: &str) -> Option<&str> {
+        let mut ids = self.accounts.keys().map(String::as_str);
+        ids.find(|id| sentence.contains(id))
+    }
+
     /// What a payment is called.
     pub(crate) fn name(place: usize) -> String {
         format!("payment {}", place + 1)
     }
 
-    /// A sentence with names in place of the ids that stand in it, whole or, as in keys, without their hyphens.
+    /// A sentence with names in place of the ids of payments and accounts that stand in it, whole or, as in keys, without their
+    /// hyphens.
     pub(crate) fn say(&self, sentence: &str) -> String {
         let mut said = String::new();
         let mut rest = sentence;
         while let Some(letter) = rest.chars().next() {
             let id = [WITH_HYPHENS, DIGITS].into_iter().find_map(|length| {
-                let place = self.by_id.get(rest.get(..length)?)?;
-                Some((length, *place))
+                let id = rest.get(..length)?;
+                let payment = self.by_id.get(id).map(|place| Self::name(*place));
+                Some((length, payment.or_else(|| self.accounts.get(id).cloned())?))
             });
-            let Some((length, place)) = id else {
+            let Some((length, name)) = id else {
                 said.push(letter);
                 rest = &rest[letter.len_utf8()..];
                 continue;
             };
-            // A payment's own word before its id is not said twice.
-            let before = said.strip_suffix("payment ").map_or(said.len(), str::len);
-            said.truncate(before);
-            said += &Self::name(place);
+            // The word before an id that its name begins with, or says itself, is not said twice.
+            let words = ["payment ", "account "].into_iter();
+            let before = words
+                .filter_map(|word| said.strip_suffix(word))
+                .map(str::len)
+                .min();
+            said.truncate(before.unwrap_or(said.len()));
+            said += &name;
             rest = &rest[length..];
         }
         said
@@ -106,7 +130,7 @@ impl Names {
 
 #[cfg(test)]
 mod tests {
-    use scenarios::history::Telemetry;
+    use scenarios::history::{Books, LedgerAccount, Telemetry};
 
     use super::*;
 
@@ -125,8 +149,20 @@ mod tests {
             message: "payment committed".to_owned(),
             fields: [("payment_id".to_owned(), id.into())].into(),
         };
+        let wallet = LedgerAccount {
+            id: "9ebc5fdf-483a-8799-a881-c373b19bf1f9".to_owned(),
+            role: "wallet".to_owned(),
+            currency: "EUR".to_owned(),
+            balance: 0,
+            pending: 0,
+        };
+        let fold = format!("account {} is not the fold of its legs", wallet.id);
         let history = History {
             telemetry: vec![said(9, ids[0]), said(5, ids[1])],
+            books: Some(Books {
+                accounts: vec![wallet.clone()],
+                ..Books::default()
+            }),
             ..History::default()
         };
         let names = Names::new(&history);
@@ -140,5 +176,12 @@ mod tests {
             "payment 2: the provider did payment 1-sale-1 \u{20ac}"
         );
         assert_eq!(names.payment(ids[1]), Some(0));
+        assert_eq!(names.payment_in(&sentence), Some(1));
+        assert_eq!(names.say(&fold), "wallet 1 (EUR) is not the fold of its legs");
+        assert_eq!(names.account_in(&fold), Some(&*wallet.id));
+        assert_eq!(
+            (names.payment_in(&fold), names.account_in("payment 1")),
+            (None, None)
+        );
     }
 }

@@ -4,15 +4,18 @@
 //! It is made from the verdict's evidence, from what clients, provider and ledger recorded and from the system's own
 //! telemetry; from the trace it takes only what each host's clock showed.
 
+mod clauses;
+
 use std::time::Duration;
 
 use scenarios::{
     externals::{Behaviour, Effect, Kind},
-    history::Telemetry,
     properties::Violation,
     script::{Script, Spell, behaviour_at},
     verdict::Conclusion,
 };
+
+use clauses::shortened;
 
 use crate::{
     Run,
@@ -21,9 +24,6 @@ use crate::{
     providers::{Provider, spells},
     timeline::Timeline,
 };
-
-/// So many events are told; the rest is in the diagram.
-const MOST_CLAUSES: usize = 14;
 
 /// An event that the sentence rests on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,11 +94,9 @@ impl Teller<'_> {
         let payment = violation
             .subjects
             .iter()
-            .find_map(|subject| self.names.payment(subject));
-        let mut clauses = match payment {
-            Some(payment) => self.of_payment(payment, violation),
-            None => self.of_keys(violation),
-        };
+            .find_map(|subject| self.names.payment(subject))
+            .or_else(|| self.names.payment_in(&violation.evidence));
+        let mut clauses = self.evidence(violation, payment);
         clauses.sort_by_key(|clause| clause.at_nanos);
         let (from, to) = match (clauses.first(), clauses.last()) {
             (Some(first), Some(last)) => (first.at_nanos, last.at_nanos),
@@ -183,127 +181,6 @@ impl Teller<'_> {
         Some((self.timeline.host(&asked.host)?, asked.at_nanos))
     }
 
-    /// Everything that was recorded of a payment.
-    fn of_payment(&self, payment: usize, violation: &Violation) -> Vec<Clause> {
-        let mut clauses = Vec::new();
-        let history = &self.run.history;
-        let is_it = |id: &str| self.names.payment(id) == Some(payment);
-        for attempt in history.attempts.iter().filter(|attempt| is_it(&attempt.key)) {
-            let answer = match attempt.status {
-                Some(status) => format!("answered {status} after {}", short(attempt.took)),
-                None => format!("no answer in {}", short(attempt.took)),
-            };
-            clauses.push(Clause {
-                at_nanos: attempt.at_nanos,
-                host: Some(attempt.client.clone()),
-                text: format!("asks {} under {}; {answer}", attempt.gateway, attempt.key),
-                decisive: false,
-            });
-        }
-        for effect in history.effects.iter().filter(|effect| is_it(&effect.payment)) {
-            clauses.push(Clause {
-                at_nanos: effect.at_nanos,
-                host: Some("psp".to_owned()),
-                text: format!(
-                    "{}: {} under the key {}",
-                    done(effect.kind),
-                    amount(effect.amount, &effect.currency),
-                    self.names.say(&effect.key)
-                ),
-                decisive: violation.property == "captures"
-                    && (violation.place != "done-twice" || violation.subjects.contains(&effect.key)),
-            });
-        }
-        // The gate knows requests, and the payment only once it is answered.
-        let of_request = |said: &&Telemetry| {
-            let key = said.text("idempotency_key");
-            key.is_some_and(|key| violation.subjects.iter().any(|subject| subject == key))
-        };
-        let telemetry = history.telemetry.iter();
-        let telemetry =
-            telemetry.filter(|said| said.text("payment_id").is_some_and(is_it) || of_request(said));
-        for said in telemetry {
-            let fields = said
-                .fields
-                .iter()
-                .filter(|(name, _)| !["payment_id", "tenant"].contains(&name.as_str()));
-            let fields = fields.map(|(name, value)| format!("{name} {}", self.names.say(&plain(value))));
-            let fields = fields.collect::<Vec<_>>().join(", ");
-            let host = self.timeline.host(&said.host);
-            let off = host.map(|host| self.off(host, said.at_nanos)).unwrap_or_default();
-            clauses.push(Clause {
-                at_nanos: said.at_nanos,
-                host: Some(said.host.clone()),
-                text: format!(
-                    "{}{}{}{off}",
-                    said.message,
-                    if fields.is_empty() { "" } else { ": " },
-                    fields
-                ),
-                decisive: said.level == "ERROR",
-            });
-        }
-        let told = history.told.iter().filter(|told| is_it(&told.key));
-        for told in told.filter(|told| violation.subjects.contains(&told.key)) {
-            clauses.push(Clause {
-                at_nanos: told.at_nanos,
-                host: None,
-                text: format!(
-                    "{} is told {} {}",
-                    told.key,
-                    told.status,
-                    self.names.say(&told.body)
-                ),
-                decisive: true,
-            });
-        }
-        clauses
-    }
-
-    /// What was recorded of requests that belong to no payment.
-    fn of_keys(&self, violation: &Violation) -> Vec<Clause> {
-        let attempts = self.run.history.attempts.iter();
-        let attempts = attempts.filter(|attempt| violation.subjects.contains(&attempt.key));
-        let attempts = attempts.map(|attempt| Clause {
-            at_nanos: attempt.at_nanos,
-            host: Some(attempt.client.clone()),
-            text: match attempt.status {
-                Some(status) => format!(
-                    "asks {} under {}; answered {status}",
-                    attempt.gateway, attempt.key
-                ),
-                None => format!("asks {} under {}; no answer", attempt.gateway, attempt.key),
-            },
-            decisive: true,
-        });
-        attempts.collect()
-    }
-
-    /// Faults that bit and began in this time.
-    fn faults(&self, from: u64, to: u64) -> Vec<Clause> {
-        let planned = self.run.planned();
-        let bit = planned.filter(|(_, bites)| *bites > 0).map(|(planned, _)| {
-            let lasting = match planned.lasting {
-                Some(lasting) => format!(", for {}", short(lasting)),
-                None if planned.fault.is_instant() => String::new(),
-                None => ", to the end".to_owned(),
-            };
-            (planned.at, format!("{}{lasting}", planned.fault))
-        });
-        let spells = self.spells().map(|(provider, spell)| {
-            let what = provider.misbehaves(&spell.behaviour);
-            (spell.at, format!("{what}, for {}", short(spell.lasting)))
-        });
-        let all = bit.chain(spells).map(|(at, what)| Clause {
-            at_nanos: at.as_nanos() as u64,
-            host: None,
-            text: format!("fault: {what}"),
-            decisive: false,
-        });
-        all.filter(|clause| (from..=to).contains(&clause.at_nanos))
-            .collect()
-    }
-
     fn spells(&self) -> impl Iterator<Item = (Provider, &Spell)> {
         spells(&self.run.script).filter(|(_, spell)| spell.behaviour != Behaviour::default())
     }
@@ -381,31 +258,6 @@ fn done(kind: Kind) -> &'static str {
     }
 }
 
-/// The decisive events and, as far as there is room, those around them.
-fn shortened(clauses: Vec<Clause>) -> Vec<Clause> {
-    let mut room = MOST_CLAUSES.saturating_sub(clauses.iter().filter(|clause| clause.decisive).count());
-    let near = |place: usize| {
-        let decisive = clauses.iter().enumerate().filter(|(_, clause)| clause.decisive);
-        // What came afterwards explains less than what led to it.
-        let distance = decisive.map(|(at, _)| if place > at { 3 * (place - at) } else { at - place });
-        distance.min().unwrap_or(place)
-    };
-    let mut places: Vec<usize> = (0..clauses.len()).collect();
-    places.sort_by_key(|place| (near(*place), *place));
-    let mut kept: Vec<usize> = Vec::new();
-    for place in places {
-        if clauses[place].decisive {
-            kept.push(place);
-        } else if room > 0 {
-            room -= 1;
-            kept.push(place);
-        }
-    }
-    kept.sort_unstable();
-    kept.truncate(2 * MOST_CLAUSES);
-    kept.into_iter().map(|place| clauses[place].clone()).collect()
-}
-
 /// A value of a telemetry field without quotes.
 pub(crate) fn plain(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
@@ -457,19 +309,5 @@ mod tests {
         let said = [6_000, 250, 1_234, 61_000, 125_400].map(|ms| short(Duration::from_millis(ms)));
         assert_eq!(said, ["6 s", "250 ms", "1.23 s", "61 s", "125 s"]);
         assert_eq!(short(Duration::from_micros(42)), "42 \u{b5}s");
-    }
-
-    #[test]
-    fn decisive_events_are_told_however_many_there_are_around() {
-        let clause = |place: u64| Clause {
-            at_nanos: place,
-            host: None,
-            text: String::new(),
-            decisive: place == 3 || place == 90,
-        };
-        let told = shortened((0..100).map(clause).collect());
-        assert_eq!(told.len(), MOST_CLAUSES);
-        assert_eq!(told.iter().filter(|clause| clause.decisive).count(), 2);
-        assert!(told.is_sorted_by_key(|clause| clause.at_nanos));
     }
 }
