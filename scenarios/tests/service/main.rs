@@ -6,6 +6,7 @@ mod bad_input;
 mod crash;
 mod fuzz;
 mod messages;
+mod provision;
 mod queue;
 mod rollout;
 mod shop;
