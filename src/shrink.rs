@@ -14,7 +14,9 @@ use crate::{Done, selection::World};
 /// Takes away whatever the failure does not need: faults, their durations, times
 /// and magnitudes, misbehaviour of the providers, clients, requests, gateways.
 /// Every candidate is run, on all cores, and only one that fails in the same way
-/// (property and place) is kept. Ends when nothing more can be taken away.
+/// (property and place) is kept. Where more than two faults are left, each also
+/// goes with other seeds: what fails without it did not need it. Ends when nothing
+/// more can be taken away.
 ///
 /// DIR gets the smallest plan with its history, trace, verdict and report.html.
 #[derive(Args)]
