@@ -274,9 +274,10 @@ async fn make_roles(connection: &mut PgConnection) -> Result<(), SchemaError> {
                 .execute(&mut *connection)
                 .await;
             if let Err(error) = created {
-                // Another migration of the same server may have come first.
+                // Another migration of the same server may have made it first: before the look for a duplicate that
+                // `create role` begins with, or, if it had not committed by then, before the row was written.
                 let code = error.as_database_error().and_then(|error| error.code());
-                if code.as_deref() != Some("42710") {
+                if !matches!(code.as_deref(), Some("42710" | "23505")) {
                     return Err(failed(error));
                 }
             }

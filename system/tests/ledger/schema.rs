@@ -1,6 +1,7 @@
 //! The schema between two versions of the system.
 
 use payments::ledger::{Command, Grouping, LedgerError, Operation, Schema, Target, contracts_to, migrate};
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 
 use crate::books::{Books, charge, done, refused};
 
@@ -75,4 +76,37 @@ async fn both_versions_write_to_the_expanded_schema_and_only_the_later_one_to_th
 async fn a_database_that_nobody_writes_to_yet_is_brought_to_the_end_at_once() {
     let books = Books::open().await;
     assert_eq!(contracts_to(&mut books.superuser().await).await.unwrap(), None);
+}
+
+/// Another migration of the same server, of another database, has made a role and has not committed it yet.
+#[tokio::test]
+async fn two_databases_of_one_server_are_migrated_at_the_same_time() {
+    let server = sumzero_postgres::Server::start("fsync = off").unwrap_or_else(|error| panic!("{error}"));
+    let options = PgConnectOptions::new_without_pgpass()
+        .username("postgres")
+        .database("postgres")
+        .socket(server.socket())
+        .port(server.port());
+    let connect = || async { PgConnection::connect_with(&options).await.unwrap() };
+    let (mut other, mut own, mut observer) = (connect().await, connect().await, connect().await);
+    let mut transaction = other.begin().await.unwrap();
+    sqlx::query("create role payments_worker login")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    let commit_once_it_waits = async {
+        let waits = "select exists (select from pg_stat_activity where wait_event_type = 'Lock')";
+        while !sqlx::query_scalar::<_, bool>(waits)
+            .fetch_one(&mut observer)
+            .await
+            .unwrap()
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        transaction.commit().await.unwrap();
+    };
+    let migration = migrate(&mut own, "us-east-1", Target::Expanded);
+    let (migrated, ()) = tokio::join!(migration, commit_once_it_waits);
+    assert_eq!(migrated.unwrap(), Schema::V2);
+    assert_eq!(contracts_to(&mut own).await.unwrap(), None);
 }
