@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use scenarios::{
     externals::Kind,
-    history::{Telemetry, Told},
+    history::{Books, Telemetry, Told, Transfer, TransferLeg},
     properties::Violation,
 };
 
@@ -116,18 +116,10 @@ impl Teller<'_> {
             }
         }
         for said in told.into_values() {
-            let times = said.len();
-            for (number, said) in said.into_iter().enumerate() {
-                let is_last = number + 1 == times;
-                if times > MOST_REPEATS && !is_last && number > 0 {
-                    continue;
-                }
-                let mut clause = self.said(said, decides(violation, said));
-                if times > MOST_REPEATS && is_last {
-                    clause.text += &format!(" (the last of {times} times)");
-                }
-                clauses.push(clause);
-            }
+            let said = said
+                .into_iter()
+                .map(|said| self.said(said, decides(violation, said)));
+            clauses.extend(abridged(said.collect(), MOST_REPEATS, 1));
         }
         clauses
     }
@@ -175,11 +167,7 @@ impl Teller<'_> {
             return Vec::new();
         };
         let name = self.names.say(account);
-        let legs = books
-            .transfers
-            .iter()
-            .flat_map(|transfer| transfer.legs.iter().map(move |leg| (transfer, leg)));
-        let entries = legs.filter_map(|(transfer, leg)| {
+        let entries = legs(books).filter_map(|(transfer, leg)| {
             let (place, sign) = match account {
                 _ if leg.debit == account => (leg.debit_place, -1),
                 _ if leg.credit == account => (leg.credit_place, 1),
@@ -200,9 +188,7 @@ impl Teller<'_> {
                 0
             };
             clauses.push(Clause {
-                at_nanos: since_start(transfer.posted_at_nanos)
-                    .try_into()
-                    .unwrap_or_default(),
+                at_nanos: booked_at(transfer),
                 host: None,
                 text: format!(
                     "entry {place} of {name}: {} {}, {} of {}; that makes {}",
@@ -243,16 +229,10 @@ impl Teller<'_> {
         };
         let rows = books.accounts.iter().map(|row| (row.id.as_str(), row));
         let rows: BTreeMap<_, _> = rows.collect();
-        let legs = books
-            .transfers
-            .iter()
-            .flat_map(|transfer| transfer.legs.iter().map(move |leg| (transfer, leg)));
-        let strange = legs.filter_map(|(transfer, leg)| {
+        let strange = legs(books).filter_map(|(transfer, leg)| {
             let (from, to) = (rows.get(leg.debit.as_str())?, rows.get(leg.credit.as_str())?);
             (from.currency != to.currency).then(|| Clause {
-                at_nanos: since_start(transfer.posted_at_nanos)
-                    .try_into()
-                    .unwrap_or_default(),
+                at_nanos: booked_at(transfer),
                 host: None,
                 text: format!(
                     "{} of {}: {} from {} to {}",
@@ -271,33 +251,24 @@ impl Teller<'_> {
     /// What was recorded of requests that belong to no payment.
     fn of_keys(&self, violation: &Violation) -> Vec<Clause> {
         let attempts = self.run.history.attempts.iter();
-        let attempts: Vec<_> = attempts
-            .filter(|attempt| violation.subjects.contains(&attempt.key))
-            .collect();
-        let times = attempts.len();
-        let attempts = attempts.into_iter().enumerate().filter_map(|(number, attempt)| {
-            let is_last = number + 1 == times;
-            if times > MOST_CLAUSES && number >= MOST_REPEATS && !is_last {
-                return None;
-            }
+        let attempts = attempts.filter(|attempt| violation.subjects.contains(&attempt.key));
+        let attempts = attempts.map(|attempt| {
             let answer = match attempt.status {
                 Some(status) => format!("answered {status}"),
                 None => "no answer".to_owned(),
             };
-            let last = match times > MOST_CLAUSES && is_last {
-                true => format!(" (the last of {times} times)"),
-                false => String::new(),
-            };
-            Some(Clause {
+            Clause {
                 at_nanos: attempt.at_nanos,
                 host: Some(attempt.client.clone()),
-                text: format!("asks {} under {}; {answer}{last}", attempt.gateway, attempt.key),
+                text: format!("asks {} under {}; {answer}", attempt.gateway, attempt.key),
                 decisive: true,
-            })
+            }
         });
+        let mut clauses = abridged(attempts.collect(), MOST_CLAUSES, MOST_REPEATS);
         let telemetry = self.run.history.telemetry.iter();
         let telemetry = telemetry.filter(|said| of_request(said, violation));
-        attempts.chain(self.telemetry(telemetry, violation)).collect()
+        clauses.extend(self.telemetry(telemetry, violation));
+        clauses
     }
 
     /// Faults that bit and began in this time.
@@ -324,6 +295,31 @@ impl Teller<'_> {
         all.filter(|clause| (from..=to).contains(&clause.at_nanos))
             .collect()
     }
+}
+
+/// All legs of the books, each with its transfer.
+fn legs(books: &Books) -> impl Iterator<Item = (&Transfer, &TransferLeg)> {
+    let transfers = books.transfers.iter();
+    transfers.flat_map(|transfer| transfer.legs.iter().map(move |leg| (transfer, leg)))
+}
+
+/// When a transfer was booked, in nanoseconds since the world began.
+fn booked_at(transfer: &Transfer) -> u64 {
+    since_start(transfer.posted_at_nanos)
+        .try_into()
+        .unwrap_or_default()
+}
+
+/// What was repeated more than `most` times: the first `begin` of it and the last, which says how often it was.
+fn abridged(mut clauses: Vec<Clause>, most: usize, begin: usize) -> Vec<Clause> {
+    let times = clauses.len();
+    if times > most {
+        clauses.drain(begin..times - 1);
+        if let Some(last) = clauses.last_mut() {
+            last.text += &format!(" (the last of {times} times)");
+        }
+    }
+    clauses
 }
 
 /// Whether a process said it of a request that failed.
@@ -410,6 +406,24 @@ mod tests {
         ] {
             assert_eq!(event_number(evidence), number);
         }
+    }
+
+    #[test]
+    fn what_is_repeated_is_told_in_the_beginning_and_in_the_end() {
+        let told = |times: u64, most, begin| {
+            let clauses = (0..times).map(|number| Clause {
+                at_nanos: number,
+                host: None,
+                text: number.to_string(),
+                decisive: false,
+            });
+            let told = abridged(clauses.collect(), most, begin).into_iter();
+            told.map(|clause| clause.text).collect::<Vec<_>>()
+        };
+        assert_eq!(told(3, 3, 1), ["0", "1", "2"]);
+        assert_eq!(told(4, 3, 1), ["0", "3 (the last of 4 times)"]);
+        assert_eq!(told(9, 4, 2), ["0", "1", "8 (the last of 9 times)"]);
+        assert!(told(0, 3, 1).is_empty());
     }
 
     #[test]

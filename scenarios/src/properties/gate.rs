@@ -231,16 +231,21 @@ mod tests {
     #[test]
     fn an_attempt_that_was_kept_out_by_itself_is_found() {
         let said = event("gateway-0", HELD, 0, 15_000, 14_000);
-        let found = |attempts: &[Attempt]| {
+        let found = |attempts: &[Attempt], forgotten_at_nanos| {
             let history = History {
                 attempts: attempts.to_vec(),
                 telemetry: vec![said.clone()],
+                forgotten_at_nanos,
                 ..History::default()
             };
             check(&history, &Limits::default()).len()
         };
-        assert_eq!(found(&[attempt(0, 503), attempt(1, 409)]), 0);
-        assert_eq!(found(&[attempt(1, 409), attempt(9, 201)]), 1);
+        assert_eq!(found(&[attempt(0, 503), attempt(1, 409)], None), 0);
+        let alone = [attempt(1, 409), attempt(9, 201)];
+        assert_eq!(found(&alone, None), 1);
+        // What is asked again once the gate has forgotten is kept out by what was asked again before.
+        assert_eq!(found(&alone, Some(said.at_nanos)), 0);
+        assert_eq!(found(&alone, Some(said.at_nanos + 1)), 1);
     }
 
     #[test]

@@ -432,15 +432,15 @@ mod tests {
         }
     }
 
-    fn edits(pass: &str) -> Vec<Edit> {
-        let place = Script::PASSES.iter().position(|name| *name == pass);
-        script().edits(place.unwrap())
+    fn edits(script: &Script, pass: &str) -> Vec<Edit> {
+        let pass = Script::PASSES.iter().position(|name| *name == pass);
+        script.edits(pass.unwrap())
     }
 
     #[test]
     fn all_edits_together_leave_the_least() {
         let seconds = Duration::from_secs;
-        let nothing = script().with(&edits("faults"));
+        let nothing = script().with(&edits(&script(), "faults"));
         assert_eq!(
             nothing,
             Script {
@@ -449,7 +449,7 @@ mod tests {
             }
         );
 
-        let soon = script().with(&edits("times"));
+        let soon = script().with(&edits(&script(), "times"));
         assert_eq!(soon.plan.faults[0].at, Duration::from_millis(1_625));
         assert_eq!(soon.plan.faults[0].lasting, Some(Duration::from_millis(1_125)));
         assert_eq!(soon.plan.faults[1].lasting, None);
@@ -459,26 +459,25 @@ mod tests {
         };
         assert_eq!(soon.rollout, Some(brief));
 
-        let weak = script().with(&edits("magnitudes"));
+        let weak = script().with(&edits(&script(), "magnitudes"));
         let by = Skew::behind(Duration::from_millis(3_750));
         assert_eq!(weak.plan.faults[1].fault, Fault::clock_offset("gateway-1", by));
 
         // Of several that are as narrow as each other the first counts.
-        let narrow = script().with(&edits("places"));
+        let narrow = script().with(&edits(&script(), "places"));
         assert_eq!(narrow.plan.faults[2].fault, Fault::pause("us-east-1"));
         let lost = Fault::MachineLoss {
             place: "gateway-us-east-1-0".to_owned(),
             disk: Disk::Lost,
         };
         assert_eq!(narrow.plan.faults[3].fault, lost);
-        let place = Script::PASSES.iter().position(|name| *name == "places");
-        let narrower = narrow.with(&narrow.edits(place.unwrap()));
+        let narrower = narrow.with(&edits(&narrow, "places"));
         assert_eq!(narrower.plan.faults[2].fault, Fault::pause("gateway-us-east-1-0"));
 
-        let usual = script().with(&edits("providers"));
+        let usual = script().with(&edits(&script(), "providers"));
         assert_eq!(usual.psp[0].behaviour, Behaviour::default());
 
-        let quiet = script().with(&edits("workload"));
+        let quiet = script().with(&edits(&script(), "workload"));
         assert_eq!(
             (quiet.gateways, quiet.workload.clients, quiet.workload.requests),
             (1, 1, 1)
@@ -491,15 +490,11 @@ mod tests {
         let mut script = script();
         *field(&mut script.workload) = start;
         for sweep in 0..100 {
-            let place = Script::PASSES
-                .iter()
-                .position(|name| *name == "workload")
-                .unwrap();
             let fails = |edit: Edit| {
                 let mut smaller = script.with(&[edit]);
                 *field(&mut smaller.workload)
             };
-            let values = script.edits(place).into_iter().map(fails);
+            let values = edits(&script, "workload").into_iter().map(fails);
             let kept = values.filter(|value| *value >= bound).min().unwrap();
             if kept == *field(&mut script.workload) {
                 return (kept, sweep);
@@ -511,15 +506,14 @@ mod tests {
 
     #[test]
     fn a_fault_of_many_goes_with_another_seed_and_one_of_few_does_not() {
-        let seeds = edits("seeds");
+        let seeds = edits(&script(), "seeds");
         // Four faults, a spell and a handover.
         assert_eq!(seeds.len() as u64, 6 * OTHER_SEEDS);
         let anew = script().with(&seeds[9..10]);
         assert_eq!((anew.seed, anew.plan.faults.len()), (9, 3));
         assert_eq!(anew.plan.faults[0], script().plan.faults[0]);
-        let few = anew.with(&anew.edits(0)[..3]);
-        let place = Script::PASSES.iter().position(|name| *name == "seeds");
-        assert_eq!(few.edits(place.unwrap()), []);
+        let few = anew.with(&edits(&anew, "faults")[..3]);
+        assert_eq!(edits(&few, "seeds"), []);
     }
 
     #[test]
@@ -536,13 +530,13 @@ mod tests {
     #[test]
     fn each_edit_says_what_it_does_and_makes_something_smaller() {
         for pass in Script::PASSES {
-            for edit in edits(pass) {
+            for edit in edits(&script(), pass) {
                 let smaller = script().with(std::slice::from_ref(&edit));
                 assert_ne!(smaller, script(), "{edit}");
                 assert_eq!(script().with(&[edit.clone(), edit]), smaller);
             }
         }
-        let words: Vec<String> = edits("faults").iter().map(Edit::to_string).collect();
+        let words: Vec<String> = edits(&script(), "faults").iter().map(Edit::to_string).collect();
         assert_eq!(
             words,
             [
@@ -555,9 +549,9 @@ mod tests {
                 "without the rollout"
             ]
         );
-        let words = edits("providers")[0].to_string();
+        let words = edits(&script(), "providers")[0].to_string();
         assert_eq!(words, "the PSP's spell at 0s: declined_ppm 0 and not 50000");
-        let words: Vec<String> = edits("places").iter().map(Edit::to_string).collect();
+        let words: Vec<String> = edits(&script(), "places").iter().map(Edit::to_string).collect();
         assert_eq!(words[0], "process of * paused at 1s: us-east-1 and not *");
     }
 }

@@ -210,13 +210,14 @@ pub async fn migrate(
     }
     run(connection, &steps).await?;
     sqlx::query(
-        "insert into writer_epoch (epoch, region) select 1, $1 where not exists (select from writer_epoch)",
+        "insert into writer_epoch (epoch, region) select 1, $1 where not exists (select from writer_epoch) \
+         on conflict do nothing",
     )
     .bind(region)
     .execute(&mut *connection)
     .await
     .map_err(SchemaError::Epoch)?;
-    sqlx::query("insert into heartbeat (at) select now() where not exists (select from heartbeat)")
+    sqlx::query("insert into heartbeat (at) values (now()) on conflict do nothing")
         .execute(connection)
         .await
         .map_err(SchemaError::Epoch)?;

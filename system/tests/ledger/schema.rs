@@ -1,7 +1,12 @@
 //! The schema between two versions of the system.
 
-use payments::ledger::{Command, Grouping, LedgerError, Operation, Schema, Target, contracts_to, migrate};
-use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use std::time::Duration;
+
+use payments::ledger::{
+    Command, Grouping, LedgerError, Operation, Schema, SchemaError, Target, contracts_to, migrate,
+};
+use sqlx::{Connection, Executor, PgConnection, postgres::PgConnectOptions};
+use tokio::time::timeout;
 
 use crate::books::{Books, charge, done, refused};
 
@@ -21,7 +26,7 @@ async fn bring(books: &Books, target: Target) -> Schema {
 
 /// Books another charge's outcome through a process that writes a version of the schema.
 async fn settle(books: &mut Books, schema: Schema, operation: Operation) -> Result<(), LedgerError> {
-    let at = operation.created_at + std::time::Duration::from_secs(1);
+    let at = operation.created_at + Duration::from_secs(1);
     let command = Command::Resolve {
         operation: operation.id,
         fence: operation.fence,
@@ -78,22 +83,15 @@ async fn a_database_that_nobody_writes_to_yet_is_brought_to_the_end_at_once() {
     assert_eq!(contracts_to(&mut books.superuser().await).await.unwrap(), None);
 }
 
-/// Another migration of the same server, of another database, has made a role and has not committed it yet.
-#[tokio::test]
-async fn two_databases_of_one_server_are_migrated_at_the_same_time() {
-    let server = sumzero_postgres::Server::start("fsync = off").unwrap_or_else(|error| panic!("{error}"));
-    let options = PgConnectOptions::new_without_pgpass()
-        .username("postgres")
-        .database("postgres")
-        .socket(server.socket())
-        .port(server.port());
-    let connect = || async { PgConnection::connect_with(&options).await.unwrap() };
+/// Migrates while another connection has done this and commits it only once the migration waits for it.
+async fn migrate_beside(
+    superuser: &PgConnectOptions,
+    statement: &'static str,
+) -> Result<Schema, SchemaError> {
+    let connect = || async { PgConnection::connect_with(superuser).await.unwrap() };
     let (mut other, mut own, mut observer) = (connect().await, connect().await, connect().await);
     let mut transaction = other.begin().await.unwrap();
-    sqlx::query("create role payments_worker login")
-        .execute(&mut *transaction)
-        .await
-        .unwrap();
+    transaction.execute(statement).await.unwrap();
     let commit_once_it_waits = async {
         let waits = "select exists (select from pg_stat_activity where wait_event_type = 'Lock')";
         while !sqlx::query_scalar::<_, bool>(waits)
@@ -101,12 +99,39 @@ async fn two_databases_of_one_server_are_migrated_at_the_same_time() {
             .await
             .unwrap()
         {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         transaction.commit().await.unwrap();
     };
     let migration = migrate(&mut own, "us-east-1", Target::Expanded);
-    let (migrated, ()) = tokio::join!(migration, commit_once_it_waits);
-    assert_eq!(migrated.unwrap(), Schema::V2);
-    assert_eq!(contracts_to(&mut own).await.unwrap(), None);
+    let migration = async {
+        timeout(Duration::from_secs(60), migration)
+            .await
+            .expect("it ends")
+    };
+    tokio::join!(migration, commit_once_it_waits).0
+}
+
+#[tokio::test]
+async fn another_migration_at_the_same_time_is_waited_for_and_its_work_is_kept() {
+    // A server of its own, since roles are the server's and so are locks.
+    let server = sumzero_postgres::Server::start("fsync = off").unwrap_or_else(|error| panic!("{error}"));
+    let superuser = PgConnectOptions::new_without_pgpass()
+        .username("postgres")
+        .database("postgres")
+        .socket(server.socket())
+        .port(server.port());
+    // Of another database of the server.
+    let role = migrate_beside(&superuser, "create role payments_worker login").await;
+    assert_eq!(role.unwrap(), Schema::V2);
+    // Of this one.
+    let mut connection = PgConnection::connect_with(&superuser).await.unwrap();
+    connection.execute("delete from writer_epoch").await.unwrap();
+    let epoch = "insert into writer_epoch (epoch, region) values (1, 'us-west-2')";
+    let epoch = migrate_beside(&superuser, epoch).await;
+    assert_eq!(epoch.unwrap(), Schema::V2);
+    let writers = "select epoch, region from writer_epoch";
+    let writers: Vec<(i64, String)> = sqlx::query_as(writers).fetch_all(&mut connection).await.unwrap();
+    assert_eq!(writers, [(1, "us-west-2".to_owned())]);
+    assert_eq!(contracts_to(&mut connection).await.unwrap(), None);
 }
