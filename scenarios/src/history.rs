@@ -357,6 +357,9 @@ pub struct History {
     pub telemetry: Vec<Telemetry>,
     /// When clients made no new requests any more and every fault that has an end was over, in nanoseconds.
     pub quiet_from_nanos: u64,
+    /// What had not come to rest when the time for that was over, in words.
+    #[serde(default)]
+    pub restless: Vec<String>,
     /// When, after that, the gate forgot some answers, in nanoseconds. What it had forgotten may be claimed anew.
     #[serde(default)]
     pub forgotten_at_nanos: Option<u64>,

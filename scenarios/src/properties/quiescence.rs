@@ -1,6 +1,7 @@
 //! After the last fault, everything comes to its end.
 //!
-//! Reads which requests have no answer and which operations are still pending. Fails naming them.
+//! Reads which requests have no answer and which operations are still pending. Fails naming them; and where none of them hangs
+//! in the end, but something did when the time for coming to rest was over.
 
 use crate::{
     history::{Books, History, LedgerOperation},
@@ -15,7 +16,7 @@ pub(super) const PROPERTY: Property = Property {
     check,
 };
 
-fn check(history: &History, _: &Limits) -> Vec<Finding> {
+fn check(history: &History, limits: &Limits) -> Vec<Finding> {
     let mut found = Vec::new();
     if history.books.is_none() {
         let evidence = "the ledger could not be read".to_owned();
@@ -41,6 +42,11 @@ fn check(history: &History, _: &Limits) -> Vec<Finding> {
         );
         Finding::new("still-in-limbo", evidence, [&payment.id])
     }));
+    if found.is_empty() && !history.restless.is_empty() {
+        let (limit, what) = (limits.rest, history.restless.join(", "));
+        let evidence = format!("not at rest {limit:?} after the last fault and the last request: {what}");
+        found.push(Finding::new("not-at-rest", evidence, [] as [&str; 0]));
+    }
     found
 }
 
@@ -60,18 +66,32 @@ mod tests {
         };
         assert!(evidence(&quiet).is_empty());
         assert_eq!(evidence(&History::default()), ["the ledger could not be read"]);
+        let late = History {
+            restless: vec![
+                "operations pending: 1".to_owned(),
+                "clients still asking".to_owned(),
+            ],
+            ..quiet
+        };
+        assert_eq!(
+            evidence(&late),
+            [
+                "not at rest 600s after the last fault and the last request: operations pending: 1, clients still asking"
+            ]
+        );
         let pending = LedgerOperation {
             key: "p-sale-1".to_owned(),
             state: "pending".to_owned(),
             fence: 1,
         };
+        // What is named is not said again.
         let hanging = History {
             unanswered: vec!["k".to_owned()],
             books: Some(Books {
                 operations: vec![pending],
                 ..Books::default()
             }),
-            ..History::default()
+            ..late
         };
         assert_eq!(
             evidence(&hanging),

@@ -123,7 +123,7 @@ async fn until_quiet<F: Future<Output = ()>>(
     sleep(script.quiet_from().saturating_sub(started.elapsed())).await;
     notes.lock().history.quiet_from_nanos = here().map_or(0, |here| here.at.as_nanos());
     let started = Instant::now();
-    let mut books = None;
+    let (mut books, mut restless) = (None, vec!["the ledger unreadable".to_owned()]);
     while started.elapsed() < script.limits.rest {
         sleep(Duration::from_secs(2)).await;
         // Before the books are read: what the last client is told meanwhile would be missing in them.
@@ -132,15 +132,28 @@ async fn until_quiet<F: Future<Output = ()>>(
         let Some(read) = read(database).await else {
             continue;
         };
-        let quiet = clients_done && rolled_out && is_quiet(&read) && open().await;
+        restless = hanging(&read);
+        if !clients_done {
+            restless.push("clients still asking".to_owned());
+        }
+        if !rolled_out {
+            restless.push("the new version not rolled out".to_owned());
+        }
+        if restless.is_empty() && !open().await {
+            restless.push("no Region open for writes".to_owned());
+        }
         books = Some(read);
-        if quiet {
+        if restless.is_empty() {
             return books;
         }
         meanwhile().await;
     }
     // Whoever is still asking would be told of what is not in the books yet.
-    notes.lock().closed = true;
+    {
+        let mut notes = notes.lock();
+        notes.closed = true;
+        notes.history.restless = restless;
+    }
     sleep(LAST_ANSWERS_WITHIN).await;
     read(database).await.or(books)
 }
@@ -258,8 +271,14 @@ async fn set_up(script: &Script) -> Result<NewTenant, Box<dyn Error + Send + Syn
     Ok(tenant::add(&mut connection, "a tenant", Duration::from_hours(24)).await?)
 }
 
-/// Whether nothing is under way any more: no operation, no decision to be made, no event to be delivered.
-fn is_quiet(books: &Books) -> bool {
-    let limbo = books.payments.iter().any(|payment| payment.state == "limbo");
-    books.pending().next().is_none() && !limbo && books.deliveries.missing().is_empty()
+/// What is still under way: operations, decisions to be made, events to be delivered.
+fn hanging(books: &Books) -> Vec<String> {
+    let limbo = books.payments.iter().filter(|payment| payment.state == "limbo");
+    let hanging = [
+        (books.pending().count(), "operations pending"),
+        (limbo.count(), "payments in limbo"),
+        (books.deliveries.missing().len(), "events not delivered"),
+    ];
+    let hanging = hanging.into_iter().filter(|(count, _)| *count > 0);
+    hanging.map(|(count, what)| format!("{what}: {count}")).collect()
 }

@@ -6,6 +6,7 @@
 mod faults;
 mod messages;
 mod regions;
+mod rest;
 mod rollout;
 mod shrink;
 mod traffic;
@@ -24,6 +25,7 @@ fn main() {
         faults::TESTS,
         messages::TESTS,
         regions::TESTS,
+        rest::TESTS,
         rollout::TESTS,
         shrink::TESTS,
         traffic::TESTS,
