@@ -8,6 +8,7 @@ mod fuzz;
 mod messages;
 mod provision;
 mod queue;
+mod region;
 mod rollout;
 mod shop;
 mod suspects;
