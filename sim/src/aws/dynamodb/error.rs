@@ -21,13 +21,13 @@ pub(super) fn validation(message: impl Into<String>) -> Error {
 /// The request's JSON does not have the operation's shape.
 pub(super) fn serialization(message: &str) -> Error {
     match message {
-        "" => Error::coral_bare("SerializationException"),
+        "" => Error::serialization(),
         _ => Error::coral("SerializationException", message).capital_message(),
     }
 }
 
 pub(super) fn unknown_operation() -> Error {
-    Error::coral_bare("UnknownOperationException")
+    Error::unknown_operation()
 }
 
 pub(super) fn resource_not_found() -> Error {

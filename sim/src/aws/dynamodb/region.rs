@@ -245,7 +245,7 @@ impl Region {
         }
         match verdict.fails_after {
             Some(failure) => Answer::Error(failed(failure)),
-            None => Answer::from(result.map(|answer| answer.to_string())),
+            None => Answer::from(result),
         }
     }
 

@@ -1,34 +1,13 @@
 //! The operations of EventBridge between their JSON and [`Buses`], all but `PutEvents`.
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::buses::{Buses, Rule};
 use super::error::Error;
 use super::pattern::Pattern;
 use super::target::Target;
-
-/// Why an operation was not performed.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// EventBridge refused it.
-    EventBridge(Error),
-    /// The JSON has a member of the wrong type.
-    Serialization,
-    /// No such operation.
-    UnknownOperation,
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::EventBridge(error)
-    }
-}
-
-pub(super) fn parse<T: DeserializeOwned>(body: Value) -> Result<T, Failure> {
-    serde_json::from_value(body).map_err(|_| Failure::Serialization)
-}
+use crate::aws::wire::{self, parse};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -64,7 +43,7 @@ fn unsimulated(what: &str) -> Error {
 }
 
 /// Performs any operation but `PutEvents`.
-pub(super) fn perform(buses: &mut Buses, operation: &str, body: Value) -> Result<Value, Failure> {
+pub(super) fn perform(buses: &mut Buses, operation: &str, body: Value) -> Result<Value, wire::Error> {
     let given: Given = parse(body)?;
     let bus = buses.bus_name(given.event_bus_name.as_deref());
     match operation {
@@ -148,11 +127,11 @@ pub(super) fn perform(buses: &mut Buses, operation: &str, body: Value) -> Result
             Ok(json!({ "Result": pattern.matches(&event) }))
         }
         other if REFUSED.contains(&other) => Err(unsimulated(other).into()),
-        _ => Err(Failure::UnknownOperation),
+        _ => Err(wire::Error::unknown_operation()),
     }
 }
 
-fn put_rule(buses: &mut Buses, bus: &str, given: &Given) -> Result<Value, Failure> {
+fn put_rule(buses: &mut Buses, bus: &str, given: &Given) -> Result<Value, wire::Error> {
     if given.schedule_expression.is_some() {
         return Err(unsimulated("ScheduleExpression").into());
     }

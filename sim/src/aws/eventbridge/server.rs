@@ -13,7 +13,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::api::{self, Failure};
+use super::api;
 use super::buses::Buses;
 use super::error::{EntryError, Error};
 use super::event::Entry;
@@ -160,9 +160,9 @@ impl EventBridge {
     /// As [`wire::serve`].
     pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
         let refusals = Refusals {
-            throttled: wire_error(&Error::Throttling),
-            failed: wire_error(&Error::Internal),
-            unavailable: wire_error(&Error::ServiceUnavailable),
+            throttled: Error::Throttling.into(),
+            failed: Error::Internal.into(),
+            unavailable: Error::ServiceUnavailable.into(),
         };
         let faulty = Faulty::new(self.clone(), refusals, self.0.faults.clone());
         tokio::select! {
@@ -196,8 +196,8 @@ impl EventBridge {
         self.0.began.get_or_init(Instant::now).elapsed()
     }
 
-    fn put_events(&self, body: Value) -> Result<Value, Failure> {
-        let PutEvents { entries, endpoint_id } = api::parse(body)?;
+    fn put_events(&self, body: Value) -> Result<Value, wire::Error> {
+        let PutEvents { entries, endpoint_id } = wire::parse(body)?;
         if endpoint_id.is_some() {
             return Err(Error::Validation("EndpointId is not simulated.".to_owned()).into());
         }
@@ -377,8 +377,10 @@ impl State {
     }
 }
 
-fn wire_error(error: &Error) -> wire::Error {
-    wire::Error::new(error.status(), error.shape(), error.to_string())
+impl From<Error> for wire::Error {
+    fn from(error: Error) -> Self {
+        Self::new(error.status(), error.shape(), error.to_string())
+    }
 }
 
 impl Service for EventBridge {
@@ -387,14 +389,7 @@ impl Service for EventBridge {
             "PutEvents" => self.put_events(call.body),
             operation => api::perform(&mut self.lock().buses, operation, call.body),
         };
-        match result {
-            Ok(body) => Answer::Ok(body.to_string()),
-            Err(Failure::EventBridge(error)) => Answer::Error(wire_error(&error)),
-            Err(Failure::Serialization) => Answer::Error(wire::Error::coral_bare("SerializationException")),
-            Err(Failure::UnknownOperation) => {
-                Answer::Error(wire::Error::coral_bare("UnknownOperationException"))
-            }
-        }
+        result.into()
     }
 
     fn protocol(&self) -> &Protocol {

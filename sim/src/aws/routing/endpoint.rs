@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -16,7 +15,7 @@ use super::error::Error;
 use super::member::{Member, NoQuorum};
 use super::state::{Convergence, States, View};
 use crate::aws::wire::{
-    self, Answer, Call, Faulty, JsonVersion, Protocol, Refusals, RequestIdStyle, Service, Signing,
+    self, Answer, Call, Faulty, JsonVersion, Protocol, Refusals, RequestIdStyle, Service, Signing, parse,
 };
 use crate::fault::{FaultHandle, Service as Kind};
 
@@ -124,9 +123,9 @@ impl Endpoint {
     /// As [`wire::serve`].
     pub async fn serve(self, clients: TcpListener, members: TcpListener) -> io::Result<()> {
         let refusals = Refusals {
-            throttled: Error::Throttling.to_wire(),
-            failed: Error::InternalServer.to_wire(),
-            unavailable: Error::EndpointTemporarilyUnavailable.to_wire(),
+            throttled: Error::Throttling.into(),
+            failed: Error::InternalServer.into(),
+            unavailable: Error::EndpointTemporarilyUnavailable.into(),
         };
         let member = Arc::clone(&self.0.member);
         let faults = self.0.faults.clone();
@@ -143,7 +142,7 @@ impl Endpoint {
         &self.0.faults
     }
 
-    async fn perform(&self, operation: &str, body: Value) -> Result<Value, Failure> {
+    async fn perform(&self, operation: &str, body: Value) -> Result<Value, wire::Error> {
         let Shared {
             configuration,
             controls,
@@ -216,11 +215,11 @@ impl Endpoint {
                 )?;
                 self.update(entries, given.safety_rules_to_override).await
             }
-            _ => Err(Failure::UnknownOperation),
+            _ => Err(wire::Error::unknown_operation()),
         }
     }
 
-    async fn update(&self, entries: Vec<Entry>, overridden: BTreeSet<String>) -> Result<Value, Failure> {
+    async fn update(&self, entries: Vec<Entry>, overridden: BTreeSet<String>) -> Result<Value, wire::Error> {
         if !(1..=ENTRIES_MAX).contains(&entries.len()) {
             let text = format!("UpdateRoutingControlStateEntries must hold 1 to {ENTRIES_MAX} entries.");
             return Err(Error::Validation(text).into());
@@ -280,27 +279,10 @@ struct Entry {
     routing_control_state: Option<String>,
 }
 
-#[derive(Debug)]
-enum Failure {
-    Routing(Error),
-    Serialization,
-    UnknownOperation,
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Routing(error)
-    }
-}
-
-impl From<NoQuorum> for Failure {
+impl From<NoQuorum> for wire::Error {
     fn from(_: NoQuorum) -> Self {
-        Self::Routing(Error::EndpointTemporarilyUnavailable)
+        Error::EndpointTemporarilyUnavailable.into()
     }
-}
-
-fn parse<T: DeserializeOwned>(body: Value) -> Result<T, Failure> {
-    serde_json::from_value(body).map_err(|_| Failure::Serialization)
 }
 
 fn required<T>(value: Option<T>, name: &str) -> Result<T, Error> {
@@ -309,14 +291,7 @@ fn required<T>(value: Option<T>, name: &str) -> Result<T, Error> {
 
 impl Service for Endpoint {
     async fn call(&self, call: Call) -> Answer {
-        match self.perform(&call.operation, call.body).await {
-            Ok(body) => Answer::Ok(body.to_string()),
-            Err(Failure::Routing(error)) => Answer::Error(error.to_wire()),
-            Err(Failure::Serialization) => Answer::Error(wire::Error::coral_bare("SerializationException")),
-            Err(Failure::UnknownOperation) => {
-                Answer::Error(wire::Error::coral_bare("UnknownOperationException"))
-            }
-        }
+        self.perform(&call.operation, call.body).await.into()
     }
 
     fn protocol(&self) -> &Protocol {

@@ -51,27 +51,29 @@ impl Error {
             reason,
         }
     }
+}
 
-    pub(super) fn to_wire(&self) -> wire::Error {
-        let (status, shape) = match self {
-            Self::ResourceNotFound { .. } => (400, "ResourceNotFoundException"),
-            Self::Conflict { .. } => (400, "ConflictException"),
-            Self::Validation(_) => (400, "ValidationException"),
-            Self::EndpointTemporarilyUnavailable => (400, "EndpointTemporarilyUnavailableException"),
-            Self::Throttling => (400, "ThrottlingException"),
-            Self::InternalServer => (500, "InternalServerException"),
+impl From<Error> for wire::Error {
+    fn from(error: Error) -> Self {
+        let (status, shape) = match &error {
+            Error::ResourceNotFound { .. } => (400, "ResourceNotFoundException"),
+            Error::Conflict { .. } => (400, "ConflictException"),
+            Error::Validation(_) => (400, "ValidationException"),
+            Error::EndpointTemporarilyUnavailable => (400, "EndpointTemporarilyUnavailableException"),
+            Error::Throttling => (400, "ThrottlingException"),
+            Error::InternalServer => (500, "InternalServerException"),
         };
-        let error = wire::Error::new(status, shape, self.to_string());
-        let resource = |error: wire::Error, id: &str, kind: &str| {
-            error
+        let answer = Self::new(status, shape, error.to_string());
+        let resource = |answer: Self, id: String, kind: &str| {
+            answer
                 .with("resourceId", json!(id))
                 .with("resourceType", json!(kind))
         };
-        match self {
-            Self::ResourceNotFound { id, kind } => resource(error, id, kind),
-            Self::Conflict { rule, .. } => resource(error, rule, "SafetyRule"),
-            Self::Validation(_) => error.with("reason", Value::from("fieldValidationFailed")),
-            _ => error,
+        match error {
+            Error::ResourceNotFound { id, kind } => resource(answer, id, kind),
+            Error::Conflict { rule, .. } => resource(answer, rule, "SafetyRule"),
+            Error::Validation(_) => answer.with("reason", Value::from("fieldValidationFailed")),
+            _ => answer,
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -11,32 +10,12 @@ use super::entry::{Receive, Received, Sent};
 use super::message::{Attribute, Outgoing, md5_of_attributes, md5_of_body};
 use super::queues::Queues;
 use super::{Error, Moment};
+use crate::aws::wire::{self, parse};
 
 /// Entries of a batch, and messages of one receive, at most.
 const BATCH_MAX: usize = 10;
 /// The bytes of all messages of a batch together, at most.
 const BATCH_BYTES_MAX: usize = 1_048_576;
-
-/// Why an operation was not performed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Failure {
-    /// SQS refused it.
-    Sqs(Error),
-    /// The JSON has a member of the wrong type.
-    Serialization,
-    /// No such operation.
-    UnknownOperation,
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Sqs(error)
-    }
-}
-
-fn parse<T: DeserializeOwned>(body: Value) -> Result<T, Failure> {
-    serde_json::from_value(body).map_err(|_| Failure::Serialization)
-}
 
 fn required<T>(value: Option<T>, name: &'static str) -> Result<T, Error> {
     value.ok_or(Error::MissingParameter(name))
@@ -133,7 +112,7 @@ pub(super) fn perform(
     body: Value,
     base: &str,
     now: Moment,
-) -> Result<Value, Failure> {
+) -> Result<Value, wire::Error> {
     if operation == "SendMessage" {
         return send(queues, body, now);
     }
@@ -172,7 +151,7 @@ pub(super) fn perform(
         false if REFUSED.contains(&operation) => {
             return Err(Error::UnsupportedOperation(format!("{operation} is not simulated.")).into());
         }
-        false => return Err(Failure::UnknownOperation),
+        false => return Err(wire::Error::unknown_operation()),
     };
     match operation {
         "DeleteQueue" => queues.delete_queue(&name, now)?,
@@ -243,7 +222,7 @@ fn list(
     names: Vec<String>,
     given: &Common,
     base: &str,
-) -> Result<Value, Failure> {
+) -> Result<Value, wire::Error> {
     let max = match given.max_results {
         None => 1_000,
         Some(max @ 1..=1_000) => max as usize,
@@ -318,7 +297,7 @@ fn send_one(
     }))
 }
 
-fn send(queues: &mut Queues, body: Value, now: Moment) -> Result<Value, Failure> {
+fn send(queues: &mut Queues, body: Value, now: Moment) -> Result<Value, wire::Error> {
     let name = queue_name(queues, body.get("QueueUrl").and_then(Value::as_str))?;
     queues.queue(&name)?;
     let message = outgoing(parse(body)?)?;
@@ -332,7 +311,7 @@ fn perform_batch(
     operation: &str,
     entries: Option<Vec<Value>>,
     now: Moment,
-) -> Result<Value, Failure> {
+) -> Result<Value, wire::Error> {
     queues.queue(name)?;
     let kind = match operation {
         "SendMessageBatch" => "SendMessageBatch",
@@ -409,7 +388,7 @@ fn perform_batch(
 
 impl Poll {
     /// Checks a `ReceiveMessage`.
-    pub(super) fn new(queues: &Queues, body: Value) -> Result<Self, Failure> {
+    pub(super) fn new(queues: &Queues, body: Value) -> Result<Self, wire::Error> {
         let given: ReceiveParameters = parse(body)?;
         let name = queue_name(queues, given.queue_url.as_deref())?;
         let queue = queues.queue(&name)?;

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::api::{self, Failure, Poll};
+use super::api::{self, Poll};
 use super::entry::Counts;
 use super::queues::Queues;
 use super::{Error, Moment};
@@ -96,9 +96,9 @@ impl Sqs {
     /// As [`wire::serve`].
     pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
         let refusals = Refusals {
-            throttled: wire_error(&Error::RequestThrottled),
-            failed: wire_error(&Error::InternalFailure),
-            unavailable: wire_error(&Error::ServiceUnavailable),
+            throttled: Error::RequestThrottled.into(),
+            failed: Error::InternalFailure.into(),
+            unavailable: Error::ServiceUnavailable.into(),
         };
         let faults = self.0.faults.clone();
         wire::serve(listener, Arc::new(Faulty::new(self, refusals, faults))).await
@@ -140,7 +140,7 @@ impl Sqs {
         })
     }
 
-    async fn receive(&self, body: Value) -> Result<Value, Failure> {
+    async fn receive(&self, body: Value) -> Result<Value, wire::Error> {
         let poll = Poll::new(&self.lock().queues, body)?;
         let deadline = self.now().elapsed + poll.wait;
         loop {
@@ -180,14 +180,16 @@ impl Sqs {
     }
 }
 
-fn wire_error(error: &Error) -> wire::Error {
-    let fault = if error.sender_fault() {
-        "Sender"
-    } else {
-        "Receiver"
-    };
-    wire::Error::new(error.status(), error.shape(), error.to_string())
-        .header("x-amzn-query-error", format!("{};{fault}", error.code()))
+impl From<Error> for wire::Error {
+    fn from(error: Error) -> Self {
+        let fault = if error.sender_fault() {
+            "Sender"
+        } else {
+            "Receiver"
+        };
+        Self::new(error.status(), error.shape(), error.to_string())
+            .header("x-amzn-query-error", format!("{};{fault}", error.code()))
+    }
 }
 
 impl Service for Sqs {
@@ -206,14 +208,7 @@ impl Service for Sqs {
             self.wake();
             result
         };
-        match result {
-            Ok(body) => Answer::Ok(body.to_string()),
-            Err(Failure::Sqs(error)) => Answer::Error(wire_error(&error)),
-            Err(Failure::Serialization) => Answer::Error(wire::Error::coral_bare("SerializationException")),
-            Err(Failure::UnknownOperation) => {
-                Answer::Error(wire::Error::coral_bare("UnknownOperationException"))
-            }
-        }
+        result.into()
     }
 
     fn protocol(&self) -> &Protocol {

@@ -38,6 +38,16 @@ impl Error {
         }
     }
 
+    /// The body is no JSON, or has a member of the wrong type.
+    pub fn serialization() -> Self {
+        Self::coral_bare("SerializationException")
+    }
+
+    /// There is no such operation.
+    pub fn unknown_operation() -> Self {
+        Self::coral_bare("UnknownOperationException")
+    }
+
     /// Spells the message member `Message`, as a few errors do.
     pub fn capital_message(mut self) -> Self {
         self.message = self.message.map(|(_, text)| ("Message", text));

@@ -29,6 +29,6 @@ pub use fault::{Faulty, Refusals};
 pub use query::{
     QueryAnswer, QueryCall, QueryError, QueryProtocol, QueryService, element, serve_query, text_element,
 };
-pub use serve::{ADMIN_PREFIX, Answer, Call, JsonVersion, Protocol, RequestIdStyle, Service, serve};
+pub use serve::{ADMIN_PREFIX, Answer, Call, JsonVersion, Protocol, RequestIdStyle, Service, parse, serve};
 pub use signature::Signing;
 pub use time::{basic_iso8601, imf_fixdate, parse_basic_iso8601};

@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::future::Future;
 use std::io;
@@ -99,6 +100,14 @@ impl Call {
     }
 }
 
+/// The members of a call's body.
+///
+/// # Errors
+/// [`Error::serialization`].
+pub fn parse<T: DeserializeOwned>(body: Value) -> Result<T, Error> {
+    serde_json::from_value(body).map_err(|_| Error::serialization())
+}
+
 /// What a service does with a call.
 #[derive(Debug)]
 pub enum Answer {
@@ -111,10 +120,10 @@ pub enum Answer {
     Hangup,
 }
 
-impl From<Result<String, Error>> for Answer {
-    fn from(result: Result<String, Error>) -> Self {
+impl From<Result<Value, Error>> for Answer {
+    fn from(result: Result<Value, Error>) -> Self {
         match result {
-            Ok(body) => Self::Ok(body),
+            Ok(body) => Self::Ok(body.to_string()),
             Err(error) => Self::Error(error),
         }
     }
@@ -234,7 +243,7 @@ fn admit(protocol: &Protocol, headers: HeaderMap, bytes: &Bytes, now: SystemTime
     let body = match serde_json::from_slice(bytes) {
         Ok(body @ Value::Object(_)) => Some(body),
         _ if bytes.is_empty() => None,
-        _ => return Err(Error::coral_bare("SerializationException")),
+        _ => return Err(Error::serialization()),
     };
     let named = headers
         .get("x-amz-target")
@@ -245,10 +254,10 @@ fn admit(protocol: &Protocol, headers: HeaderMap, bytes: &Bytes, now: SystemTime
         Some((*target, operation.to_owned()))
     });
     let Some((target, operation)) = known else {
-        return Err(Error::coral_bare("UnknownOperationException"));
+        return Err(Error::unknown_operation());
     };
     protocol.signing.check(&headers, now)?;
-    let body = body.ok_or_else(|| Error::coral_bare("SerializationException"))?;
+    let body = body.ok_or_else(Error::serialization)?;
     Ok(Call {
         target,
         operation,

@@ -11,7 +11,7 @@ use crate::aws::aurora::exec::{Ctx, Env, eval};
 use crate::aws::aurora::session::Session;
 use crate::aws::aurora::sql::bind::{Binder, fold, qualified, resolve};
 use crate::aws::aurora::sql::expr::Expr;
-use crate::aws::aurora::types::{CastContext, Key, Type, Value};
+use crate::aws::aurora::types::{Key, Type, Value};
 
 fn in_key(table: &Table, name: &str) -> Result<usize> {
     table.column(name).ok_or_else(|| {
@@ -189,16 +189,7 @@ impl Session {
         self.with_settings(|s| -> Result<Expr> {
             let mut binder = Binder::new(next, s, &[]);
             let typed = binder.table_expr(table, e, clause)?;
-            if !matches!(typed.ty, Type::Bool | Type::Unknown) {
-                return fail(
-                    code::DATATYPE_MISMATCH,
-                    format!(
-                        "argument of {clause} must be type boolean, not type {}",
-                        typed.ty.name()
-                    ),
-                );
-            }
-            Ok(binder.coerce(typed, Type::Bool, -1, CastContext::Implicit)?.expr)
+            binder.as_boolean(typed, clause)
         })
     }
 

@@ -432,7 +432,7 @@ impl<'a> Binder<'a> {
         self.as_boolean(typed, clause)
     }
 
-    fn as_boolean(&mut self, typed: Typed, clause: &str) -> Result<Expr> {
+    pub(crate) fn as_boolean(&mut self, typed: Typed, clause: &str) -> Result<Expr> {
         if !matches!(typed.ty, Type::Bool | Type::Unknown) {
             return fail(
                 code::DATATYPE_MISMATCH,

@@ -1,55 +1,8 @@
-//! The Aurora engine over real sockets and sqlx: rights, row level security, DDL, write skew.
-#![cfg(feature = "aurora")]
+//! Rights, row level security, DDL, write skew.
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Row};
-use sumzero_sim::aws::aurora::{Engine, Options};
-use tokio::net::TcpListener;
+use sqlx::AssertSqlSafe;
 
-async fn start() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let engine = Engine::new(Options::default());
-    tokio::spawn(async move { engine.serve(listener).await });
-    port
-}
-
-async fn connect(port: u16) -> PgConnection {
-    PgConnectOptions::new()
-        .host("127.0.0.1")
-        .port(port)
-        .username("postgres")
-        .database("postgres")
-        .ssl_mode(sqlx::postgres::PgSslMode::Disable)
-        .connect()
-        .await
-        .unwrap()
-}
-
-async fn run(c: &mut PgConnection, sql: &str) -> u64 {
-    sqlx::raw_sql(AssertSqlSafe(sql))
-        .execute(c)
-        .await
-        .unwrap_or_else(|e| panic!("{sql}: {e}"))
-        .rows_affected()
-}
-
-async fn code(c: &mut PgConnection, sql: &str) -> String {
-    let e = sqlx::raw_sql(AssertSqlSafe(sql)).execute(c).await.expect_err(sql);
-    e.as_database_error()
-        .unwrap_or_else(|| panic!("{sql}: {e}"))
-        .code()
-        .unwrap()
-        .to_string()
-}
-
-async fn number(c: &mut PgConnection, sql: &str) -> i64 {
-    sqlx::query(AssertSqlSafe(sql))
-        .fetch_one(c)
-        .await
-        .unwrap_or_else(|e| panic!("{sql}: {e}"))
-        .get(0)
-}
+use crate::support::{code, connect, number, run, start};
 
 #[tokio::test]
 async fn append_only_grants_let_rows_in_and_never_change() {

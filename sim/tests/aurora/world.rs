@@ -1,5 +1,4 @@
-//! The Aurora engine inside a world: what a seed finds there, it finds again.
-#![cfg(feature = "aurora")]
+//! Inside a world: what a seed finds there, it finds again.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,58 +1,12 @@
-//! The Aurora engine over real sockets and sqlx: statements, transactions, waits, errors.
-#![cfg(feature = "aurora")]
+//! Statements, transactions, waits, errors.
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
-use sumzero_sim::aws::aurora::{Engine, Options};
-use tokio::net::TcpListener;
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Row};
 use tokio::time::timeout;
 
-async fn start() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let engine = Engine::new(Options::default());
-    tokio::spawn(async move { engine.serve(listener).await });
-    port
-}
-
-async fn connect(port: u16) -> PgConnection {
-    PgConnectOptions::new()
-        .host("127.0.0.1")
-        .port(port)
-        .username("postgres")
-        .database("postgres")
-        .ssl_mode(sqlx::postgres::PgSslMode::Disable)
-        .connect()
-        .await
-        .unwrap()
-}
-
-async fn run(c: &mut PgConnection, sql: &str) -> u64 {
-    sqlx::raw_sql(AssertSqlSafe(sql))
-        .execute(c)
-        .await
-        .unwrap_or_else(|e| panic!("{sql}: {e}"))
-        .rows_affected()
-}
-
-async fn code(c: &mut PgConnection, sql: &str) -> String {
-    let e = sqlx::raw_sql(AssertSqlSafe(sql)).execute(c).await.expect_err(sql);
-    e.as_database_error()
-        .unwrap_or_else(|| panic!("{sql}: {e}"))
-        .code()
-        .unwrap()
-        .to_string()
-}
-
-async fn number(c: &mut PgConnection, sql: &str) -> i64 {
-    sqlx::query(AssertSqlSafe(sql))
-        .fetch_one(c)
-        .await
-        .unwrap_or_else(|e| panic!("{sql}: {e}"))
-        .get(0)
-}
+use crate::support::{code, connect, number, run, start};
 
 async fn accounts(c: &mut PgConnection) {
     run(c, "CREATE TABLE t (id int PRIMARY KEY, v bigint NOT NULL)").await;
@@ -324,30 +278,4 @@ async fn foreign_keys_lock_and_refuse() {
         .unwrap()
         .unwrap();
     assert_eq!(e.as_database_error().unwrap().constraint(), Some("c_t_id_fkey"));
-}
-
-/// Prints what one statement costs over loopback: client, socket and server together, on one thread.
-#[tokio::test]
-#[ignore = "a measurement, for a quiet machine"]
-async fn cost_of_one_statement() {
-    let mut c = connect(start().await).await;
-    run(&mut c, "CREATE TABLE b (id bigint PRIMARY KEY, v text NOT NULL)").await;
-    let time = std::time::Instant::now();
-    for id in 0..5000i64 {
-        sqlx::query("INSERT INTO b VALUES ($1, 'value')")
-            .bind(id)
-            .execute(&mut c)
-            .await
-            .unwrap();
-    }
-    println!("INSERT {:?}", time.elapsed() / 5000);
-    let time = std::time::Instant::now();
-    for id in 0..5000i64 {
-        sqlx::query("SELECT v FROM b WHERE id = $1")
-            .bind(id)
-            .fetch_one(&mut c)
-            .await
-            .unwrap();
-    }
-    println!("SELECT {:?}", time.elapsed() / 5000);
 }
