@@ -1,6 +1,6 @@
 //! A failure in Markdown: its shortest story, for a colleague.
 
-use scenarios::{script::Script, verdict::Conclusion};
+use scenarios::{properties::Violation, script::Script, verdict::Conclusion};
 
 use crate::{
     Run,
@@ -21,6 +21,9 @@ pub struct Finding {
     /// The plan: `NAME.json`.
     pub plan: String,
 }
+
+/// So many violations are listed besides the first.
+const MOST_BESIDES: usize = 5;
 
 /// What a script puts on the stage, a line each: faults, providers that misbehave, the workload.
 pub fn needed(script: &Script) -> Vec<String> {
@@ -86,6 +89,7 @@ pub fn finding(run: &Run, name: &str) -> Finding {
             );
         }
     }
+    text += &besides(verdict.violations(), &names);
     text += "\n## What is needed for it\n\n";
     let script = &run.script;
     if let Some(variant) = script.unsound() {
@@ -108,6 +112,23 @@ pub fn finding(run: &Run, name: &str) -> Finding {
     }
 }
 
+/// What does not hold besides the first, which is the story's.
+fn besides(violations: &[Violation], names: &Names) -> String {
+    let more = violations.get(1..).unwrap_or_default();
+    if more.is_empty() {
+        return String::new();
+    }
+    let mut text = "\n## What else does not hold\n\n".to_owned();
+    for violation in more.iter().take(MOST_BESIDES) {
+        let evidence = names.say(&violation.evidence).replace('\n', " ");
+        text += &format!("- `{}`: {evidence}\n", violation.fingerprint());
+    }
+    if let Some(rest @ 1..) = more.len().checked_sub(MOST_BESIDES) {
+        text += &format!("- and {rest} more\n");
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -115,6 +136,27 @@ mod tests {
     use scenarios::script::{Handover, Rollout};
 
     use super::*;
+
+    #[test]
+    fn what_else_does_not_hold_is_listed_as_far_as_there_is_room() {
+        let violation = |number: usize| Violation {
+            property: "events".to_owned(),
+            place: "never-delivered".to_owned(),
+            evidence: format!("event {number} is pending"),
+            subjects: Vec::new(),
+        };
+        let violations: Vec<_> = (0..9).map(violation).collect();
+        let names = Names::new(&scenarios::history::History::default());
+        assert_eq!(besides(&violations[..1], &names), "");
+        let two = besides(&violations[..2], &names);
+        assert!(
+            two.ends_with("hold\n\n- `events/never-delivered`: event 1 is pending\n"),
+            "{two}"
+        );
+        let all = besides(&violations, &names);
+        assert!(all.contains("event 5 is") && !all.contains("event 6 is"), "{all}");
+        assert!(all.ends_with("- and 3 more\n"), "{all}");
+    }
 
     #[test]
     fn what_the_operator_asks_for_is_said() {
