@@ -32,7 +32,7 @@ select 'payment ' || p.payment_id || ' is ' || p.state || ' with nothing under w
 where p.state in ('pending', 'verifying', 'paying_out')
   and not exists (select from operation o where o.tenant_id = p.tenant_id and o.payment_id = p.payment_id and o.state = 'pending')
 union all
-select 'escrow account ' || a.account_id || ' holds ' || a.credits_posted - a.debits_posted || ', settlements under way '
+select 'account ' || a.account_id || ' holds ' || a.credits_posted - a.debits_posted || ' in escrow, settlements under way '
        || coalesce(sum(p.amount), 0) from account a
 left join payment p on p.tenant_id = a.tenant_id and p.currency = a.currency and p.kind = 'settlement'
  and not exists (select from transfer t where t.tenant_id = p.tenant_id and t.payment_id = p.payment_id

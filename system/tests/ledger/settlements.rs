@@ -236,8 +236,11 @@ async fn the_auditor_finds_money_in_escrow_that_no_settlement_accounts_for() {
         let update = update.bind(i64::from(payment)).bind(verify.id.payment.0);
         update.execute(&mut superuser).await.unwrap();
         let faults = market.books.faults().await;
-        let escrow = format!("holds {amount}, settlements under way {}", payment + 100);
-        let named = |fault: &String| fault.starts_with("escrow account") && fault.contains(&escrow);
+        let escrow = format!(
+            "holds {amount} in escrow, settlements under way {}",
+            payment + 100
+        );
+        let named = |fault: &String| fault.starts_with("account") && fault.contains(&escrow);
         assert_eq!(faults.iter().any(named), found, "{faults:?}");
         assert_eq!(faults.len(), usize::from(found), "{faults:?}");
     }
